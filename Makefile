@@ -22,7 +22,7 @@ check: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-interpreted: $(VENV)/installed  ## the tests of the core on the same files, not compiled
+interpreted: $(VENV)/installed  ## the core tests on the same files, uncompiled
 	rm -rf build/interpreted && mkdir -p build/interpreted
 	cp -r leveret tests tools spec docs pyproject.toml build/interpreted/ && find build/interpreted -name '*.so' -delete
 	cd build/interpreted && LEVERET_EXPECT_BUILD=interpreted ../../$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/wire tests/core tests/protocol tests/session tests/store
@@ -30,47 +30,47 @@ interpreted: $(VENV)/installed  ## the tests of the core on the same files, not 
 bench: $(VENV)/installed  ## measure; ARGS="--peer rabbitmq=127.0.0.1:5673" compares, PAGE=docs/benchmarks.md writes a page
 	$(BIN)/python bench/run.py $(if $(PAGE),--page $(PAGE)) $(ARGS)
 
-perf-check: $(VENV)/installed  ## instructions for a message against bench/budget.toml; needs valgrind; ARGS="--update"
+perf-check: $(VENV)/installed  ## compare instructions per message with bench/budget.toml; needs valgrind; ARGS="--update"
 	$(BIN)/python tools/perf_check.py $(ARGS)
 
-clients: $(VENV)/installed  ## real clients of RabbitMQ's HTTP API, fetched into build/clients (1 GB)
+clients: $(VENV)/installed  ## test with real clients of RabbitMQ's HTTP API, downloaded to build/clients (1 GB)
 	LEVERET_TEST_CLIENTS=$(CURDIR)/build/clients $(BIN)/python -m pytest tests/api/clients $(ARGS)
 
-crash: $(VENV)/installed  ## kill brokers under load, cut their power, audit them; ARGS="--kills 50 --workloads tx plain"
+crash: $(VENV)/installed  ## kill brokers under load, simulate power loss, verify their data; ARGS="--kills 50 --workloads tx plain"
 	$(BIN)/python tools/crash.py $(ARGS)
 
-migration: $(VENV)/installed  ## move from one broker to another under load, and kill both and the command; ARGS="--kills 50"
+migration: $(VENV)/installed  ## migrate between brokers under load while killing brokers and command; ARGS="--kills 50"
 	$(BIN)/python tools/migration.py $(ARGS)
 
-hostile: $(VENV)/installed  ## attack a broker in every way, and judge it; ARGS="--minutes 60 --seeds 20", ARGS=--prove
+hostile: $(VENV)/installed  ## attack a broker in many ways and check its behaviour; ARGS="--minutes 60 --seeds 20", ARGS=--prove
 	$(BIN)/python tools/hostile.py $(ARGS)
 
-soak: $(VENV)/installed  ## a mixed load for an hour: nothing lost, nothing grows; ARGS="--minutes 10"
+soak: $(VENV)/installed  ## mixed load for an hour: no losses, no growth; ARGS="--minutes 10"
 	$(BIN)/python tools/soak.py $(ARGS)
 
-overload: $(VENV)/installed  ## ask too much of a broker, and time a quiet client beside it; ARGS="--case purge --share 0.1"
+overload: $(VENV)/installed  ## overload a broker and measure the latency of another client; ARGS="--case purge --share 0.1"
 	$(BIN)/python tools/overload.py $(ARGS)
 
-memory: $(VENV)/installed  ## let a broker hold more than its budget, and see what it needs; ARGS="--case unacked"
+memory: $(VENV)/installed  ## fill a broker beyond its memory budget and measure its memory; ARGS="--case unacked"
 	$(BIN)/python tools/memory.py $(ARGS)
 
-ui: $(VENV)/installed  ## all tests of the web UI, in a browser; `make test` has a short form of them
+ui: $(VENV)/installed  ## all browser tests of the web UI; `make test` runs a short form
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/ui $(ARGS)
 
-ui-soak: $(VENV)/installed  ## the web UI, open for ten minutes with 5 000 queues: its memory stays flat; ARGS="--minutes 2"
+ui-soak: $(VENV)/installed  ## keep the web UI open for ten minutes with 5 000 queues and check its memory; ARGS="--minutes 2"
 	$(BIN)/python tools/ui_soak.py $(ARGS)
 
-pictures: $(VENV)/installed  ## the pictures of the docs, from a broker with a shop on it; needs chromium
+pictures: $(VENV)/installed  ## make the screenshots for the docs; needs chromium
 	$(BIN)/python tools/pictures.py $(ARGS)
 
-search-load: $(VENV)/installed  ## search a million messages on the disk, and time a client beside it; ARGS="--messages 100000"
+search-load: $(VENV)/installed  ## search a million messages on disk and measure the latency of another client; ARGS="--messages 100000"
 	$(BIN)/python tools/search_load.py $(ARGS)
 
-differential: $(VENV)/installed  ## the behaviour tests against Leveret and a RabbitMQ at PEER, and the HTTP API against its recorded answers
+differential: $(VENV)/installed  ## run the behaviour tests against Leveret and a RabbitMQ at PEER, and compare the HTTP API with recorded answers
 	$(BIN)/python tools/differential.py $(PEER) --page docs/differential.md $(ARGS)
 	$(BIN)/python tools/api_record.py compare --page docs/differential.md
 
-graph:  ## who imports whom, by folder, and circles of files
+graph:  ## show imports between folders, and import cycles
 	$(PYTHON) tools/graph.py $(ARGS)
 
 methods:  ## write leveret/wire/methods from spec/methods.toml
@@ -87,7 +87,7 @@ docs: $(VENV)/docs  ## build the site of docs/ into build/docs, and check its li
 	cp -r docs/pictures build/docs
 	@echo "build/docs/index.html"
 
-examples:  ## copy the examples that the playground shows into leveret/ui/examples
+examples:  ## copy the examples for the playground into leveret/ui/examples
 	$(PYTHON) tools/copy_examples.py
 
 clean:
@@ -96,8 +96,8 @@ clean:
 
 $(VENV)/broker: pyproject.toml $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	find leveret -name '*.so' -delete  # of modules that are gone
-	@echo "Installing into $(VENV) and compiling. This takes a minute or two, and only happens when the code has changed."
+	find leveret -name '*.so' -delete  # of deleted modules
+	@echo "Installing into $(VENV) and compiling. This takes one or two minutes, and only happens after code changes."
 	$(PIP) -e .
 	touch $@
 
@@ -108,7 +108,7 @@ $(VENV)/docs: $(VENV)/broker tools/requirements.py
 	touch $@
 
 $(VENV)/installed: $(VENV)/broker tools/requirements.py
-	@echo "Installing what the tests need."
+	@echo "Installing test dependencies."
 	$(BIN)/python tools/requirements.py dev > $(VENV)/requirements.txt
 	$(PIP) -r $(VENV)/requirements.txt
 	touch $@

@@ -1,1 +1,1 @@
-"""Measuring Leveret, alone and beside other brokers: see README.md."""
+"""Benchmarks of Leveret, alone or compared with other brokers: see README.md."""

@@ -1,7 +1,7 @@
-"""One run of the benchmark: the scenarios one by one, in each of them the brokers in turn.
+"""One run of the benchmark: scenario by scenario, with the brokers in turn.
 
-Nothing here knows what a number means; it only sees to it that every broker is measured in the same way, at
-rest before and pinned to the same core, and that each repeat begins with another one.
+This module does not interpret numbers. It makes sure that every broker is measured in the same way: idle before the
+run, pinned to the same core, and with a different broker first in each repeat.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ SETTLE_S = 1.0  # how long Leveret idles before its memory is read
 
 @dataclass
 class Benchmark:
-    """What to measure with whom, and where; fills the report."""
+    """Measures scenarios with brokers on a machine, and fills the report."""
 
-    seconds: int | None  # of a run; None: as the scenario says
+    seconds: int | None  # of a run; None for the default of the scenario
     repeats: int
     sizes: Sizes
     data_parent: Path
@@ -36,10 +36,10 @@ class Benchmark:
     report: Report
 
     def measure_all(self, scenarios: list[Scenario]) -> None:
-        """Every scenario, its repeats alternating between the brokers."""
+        """Run all scenarios. Repeats alternate between the brokers."""
         started = time.monotonic()
         for scenario in scenarios:
-            # A peer's heap has grown after the first time, so only that one tells memory per connection.
+            # A peer's heap grows in the first run, so only that run shows the memory per connection.
             repeats = 1 if scenario.kind is Kind.CONNECTIONS else self.repeats
             for repeat in range(1, repeats + 1):
                 order = list(self.report.brokers)
@@ -54,7 +54,7 @@ class Benchmark:
             self.report.options["minutes"] = round((time.monotonic() - started) / 60, 1)
 
     def measure(self, scenario: Scenario, name: str, repeat: int) -> list[Result]:
-        """One scenario, once, with one broker; a result for each half."""
+        """Run one scenario once with one broker. Returns: a result for each half."""
         results = [
             Result(scenario.name, name, repeat, part, scenario.arguments(part, self.sizes)) for part in scenario.parts
         ]
@@ -69,7 +69,7 @@ class Benchmark:
         return results
 
     def synced_append_us(self) -> list[float]:
-        """What a bare sync takes on the broker's core: the farther from the disk's interrupts, the longer."""
+        """The duration of a bare sync on the broker's core, which depends on the distance to the disk's interrupts."""
         with machine.pinned(os.getpid(), self.cores.broker):
             return machine.synced_append_us(self.data_parent)
 
@@ -94,9 +94,9 @@ class Benchmark:
             results[-1].raw.setdefault("errors", []).append(str(error))
 
     def load(self, flags: list[str], broker: Broker, seconds: int) -> dict[str, Any]:
-        """Let the brokers come to rest, then run amqpload, unless the broker has no port for TLS and needs one.
+        """Wait until the brokers are idle, then run amqpload, unless the broker lacks a required TLS port.
 
-        Returns: what amqpload printed, or under `left_out` why it did not run.
+        Returns: the output of amqpload, or under `left_out` why it did not run.
         """
         if "--tls" in flags and broker.tls_port is None:
             why = "no openssl to make a certificate with" if broker.name == LEVERET else "no port for TLS given"
@@ -108,7 +108,7 @@ class Benchmark:
 
 
 def idle(leveret: brokers.Leveret) -> dict[str, Any]:
-    """Start time and memory of a Leveret that nobody has connected to."""
+    """Start time and memory of a Leveret without clients."""
     time.sleep(SETTLE_S)
     rss = machine.rss_kib(leveret.pid or 0)
     return {
@@ -120,12 +120,12 @@ def idle(leveret: brokers.Leveret) -> dict[str, Any]:
 
 
 def progress(text: str) -> None:
-    """Say on stderr what is going on; the tables on stdout stay clean."""
+    """Print progress on standard error, so that standard output only contains the tables."""
     print(text, file=sys.stderr, flush=True)
 
 
 def summary(result: Result) -> str:
-    """The few numbers of a run that are worth watching while the others are made."""
+    """The most important numbers of a run, for the progress output."""
     if result.left_out:
         return f"left out: {result.left_out}"
     parts = [f"{count} {fault.upper()}" for fault, count in result.faults.items()] + result.errors[:1]

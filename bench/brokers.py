@@ -1,7 +1,7 @@
-"""The brokers of a run: Leveret, started here anew for every measurement, and peers that run already.
+"""The brokers of a run: Leveret, started again for every measurement, and peers that are already running.
 
-Leveret is a child process and never outlives its `with` block. A peer is only ever connected to and pinned to
-a core; it is not started, configured or stopped.
+Leveret is a child process and never outlives its `with` block. A peer is only connected to and pinned to a core, never
+started, configured or stopped.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ READY_LINE = re.compile(
 
 
 class BrokerError(Exception):
-    """A broker did not start, did not answer, or did not end as it should."""
+    """A broker did not start, answer or stop as expected."""
 
 
 @dataclass
 class Broker:
-    """Where a broker answers, its process if that is known, and its port for TLS if it has one."""
+    """The address of a broker, its process if known, and its TLS port if it has one."""
 
     name: str
     host: str
@@ -58,12 +58,12 @@ class Broker:
 
 @dataclass
 class Leveret(Broker):
-    """A Leveret of our own, with what its ready line said and what the clock on the wall said."""
+    """A Leveret started here, with the times of its ready line and of the wall clock."""
 
     build: str = ""
     ready_ms: float = 0.0
     wall_ms: float = 0.0
-    problems: list[str] = field(default_factory=list)  # filled when it is stopped
+    problems: list[str] = field(default_factory=list)  # filled when stopped
 
 
 def announced_version(host: str, port: int) -> str:
@@ -91,7 +91,7 @@ def announced_version(host: str, port: int) -> str:
 
 
 def peer(text: str) -> Broker:
-    """Parse `name=host:port[,tls=PORT][,pid=N]` and ask for the version; without a pid look for the listener."""
+    """Parse `name=host:port[,tls=PORT][,pid=N]` and read the version. Without a pid, search the listener."""
     match = re.fullmatch(r"([\w.-]+)=(?:\[(.+)\]|([^:,\[]+)):(\d+)(?:,tls=(\d+))?(?:,pid=(\d+))?", text)
     if match is None:
         raise BrokerError(f"--peer {text}: expected name=host:port[,tls=PORT][,pid=N]")
@@ -106,7 +106,7 @@ def peer(text: str) -> Broker:
 
 
 def make_certificate(directory: Path) -> Path | None:
-    """A file with a throw-away certificate and its key, made by the command openssl; None where that is missing."""
+    """A file with a temporary certificate and key, made with openssl; None if openssl is missing."""
     made = directory / "certificate.pem"
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     name = ["-subj", "/CN=localhost", "-days", "2"]
@@ -144,8 +144,8 @@ def leveret(
 ) -> Iterator[Leveret]:
     """Start Leveret on a free port, in memory or in a temporary data directory, and stop it at the end.
 
-    under: a command that runs it, such as a profiler. tls: give it a certificate, and so a port for TLS, if one can be
-    made; without, its `tls_port` is None.
+    under: a command that runs it, such as a profiler. tls: give it a certificate and a TLS port, if possible; otherwise
+    its `tls_port` is None.
     """
     with tempfile.TemporaryDirectory(prefix="leveret-bench-", dir=data_parent) as directory:
         output = Path(directory, "output.txt")
@@ -186,7 +186,7 @@ def leveret(
 
 
 def _stop(process: subprocess.Popen[bytes], output: Path) -> list[str]:
-    """End Leveret as a service manager would; returns what was wrong about its end."""
+    """Stop Leveret as a service manager would. Returns: problems."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:

@@ -1,7 +1,7 @@
-"""Building and running amqpload, and the one result type that everything else reads.
+"""Build and run amqpload, and define the result type.
 
-amqpload prints one JSON object. It is kept whole in `Result.raw`; the properties here only name and scale
-what the tables show, so a number in a table can always be traced to a key in amqpload.md.
+amqpload prints one JSON object, which is stored in `Result.raw`. The properties only name and scale the values for the
+tables, so each number in a table can be traced to a key in amqpload.md.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ SOURCES = (FOLDER / "amqpload.c", FOLDER / "amqpload.h")
 PROGRAM = FOLDER / "build" / "amqpload"
 QUEUE_PREFIX = "leveret-bench"  # queues of this name are deleted and declared by every run
 FAULTS = ("lost", "duplicated", "reordered", "corrupt")
-LIMIT_S = 600  # amqpload ends by itself, after draining a backlog; this is for when it does not
+LIMIT_S = 600  # in case amqpload does not end by itself, after draining a backlog
 MIB = 1024 * 1024
-GENERATOR_BOUND = 0.95  # of its core: beyond this the rate says more about amqpload than about the broker
+GENERATOR_BOUND = 0.95  # of its core: above this, amqpload limits the rate more than the broker
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Result:
     raw: dict[str, Any] = field(default_factory=dict)
 
     def number(self, key: str) -> float | None:
-        """A number amqpload printed; a dot reaches into an object, as in `latency_us.p99`."""
+        """A number from amqpload; dots access nested objects, as in `latency_us.p99`."""
         value: Any = self.raw
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
@@ -48,36 +48,36 @@ class Result:
 
     @property
     def errors(self) -> list[str]:
-        """What went wrong besides lost, duplicated, reordered or corrupt messages."""
+        """Errors besides lost, duplicated, reordered or corrupt messages."""
         return [str(error) for error in self.raw.get("errors", [])]
 
     @property
     def left_out(self) -> str:
-        """Why there was no run, if there was none."""
+        """Why there was no run; empty if there was one."""
         return str(self.raw.get("left_out", ""))
 
     @property
     def faults(self) -> dict[str, int]:
-        """How many messages were lost, duplicated, reordered, corrupt; only what is not zero."""
+        """The numbers of lost, duplicated, reordered and corrupt messages, without zeros."""
         return {key: int(count) for key in FAULTS if (count := self.number(key))}
 
     @property
     def per_s(self) -> float | None:
-        """Deliveries per second; publishes where nobody consumes; cycles where something is made and removed."""
+        """Deliveries per second; publishes if there are no consumers; cycles in churn scenarios."""
         if "churn" in self.raw:
             return self.number("cycles_per_s")
         return self.number("delivered_per_s") or self.number("published_per_s")
 
     @property
     def k_per_s(self) -> float | None:
-        """Thousands of them."""
+        """The rate in thousands per second."""
         return None if self.per_s is None else self.per_s / 1000
 
     @property
     def cpu_us(self) -> float | None:
-        """CPU time of the broker process for each of them, in microseconds.
+        """CPU time of the broker process per message, in microseconds.
 
-        amqpload divides by deliveries or publishes, whichever were more; here it is deliveries when there are any.
+        amqpload divides by the larger of deliveries and publishes; this divides by deliveries if there are any.
         """
         if "churn" in self.raw:
             return self.number("broker_us_per_cycle") or None
@@ -116,24 +116,24 @@ class Result:
 
     @property
     def idle_cpu_percent(self) -> float | None:
-        """CPU the broker used while nothing happened on its connections, in percent of a core."""
+        """CPU usage of the broker with idle connections, in percent of a core."""
         used, held = self.number("broker_cpu_while_idle_s"), self.number("held_s")
         return None if used is None or not held or "rss_before_mb" not in self.raw else 100 * used / held
 
     @property
     def confirm_per_sync(self) -> float | None:
-        """The median time to a confirm, in medians of a bare append with fdatasync beside it."""
+        """The median time to a confirm, divided by the median of a bare append with fdatasync."""
         confirm, bare = self.number("confirm_latency_us.p50"), self.number("synced_append_us.p50")
         return None if confirm is None or not bare else confirm / bare
 
     @property
     def generator_bound(self) -> bool:
-        """Whether amqpload itself was busy nearly all the time."""
+        """Whether amqpload itself was at its limit."""
         return (self.number("own_cpu") or 0.0) >= GENERATOR_BOUND
 
 
 def build() -> None:
-    """Compile amqpload unless the program is newer than its sources; two who do so at once do not meet."""
+    """Compile amqpload unless it is newer than its sources. Safe if run concurrently."""
     if PROGRAM.exists() and PROGRAM.stat().st_mtime >= max(source.stat().st_mtime for source in SOURCES):
         return
     PROGRAM.parent.mkdir(exist_ok=True)
@@ -145,9 +145,9 @@ def build() -> None:
 
 
 def run(flags: list[str], broker: Broker, seconds: int, core: int | None) -> dict[str, Any]:
-    """Run amqpload once against a broker, with --tls at its port for that.
+    """Run amqpload once against a broker; with --tls, on its TLS port.
 
-    Returns: its JSON object, `errors` filled when it broke off.
+    Returns: its JSON object, with `errors` if it failed.
     """
     port = broker.tls_port if "--tls" in flags else broker.port
     command = [str(PROGRAM), "--host", broker.host, "--port", str(port), "--prefix", QUEUE_PREFIX]

@@ -1,7 +1,7 @@
-"""What the benchmark asks Linux: processes, cores, memory, listening sockets, the machine itself.
+"""Information from Linux for the benchmark: processes, cores, memory, listening sockets, the machine itself.
 
-Everything comes from /proc and the standard library. A process that vanishes while it is looked at is
-answered with None or an empty value, never with an exception: a peer's owner may stop it at any time.
+Everything comes from /proc and the standard library. If a process disappears meanwhile, functions return None or an
+empty value and raise no exception, as a peer may be stopped at any time.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ LISTENING = "0A"  # the state column of /proc/net/tcp
 
 @dataclass(frozen=True)
 class Cores:
-    """The cores of broker and generator; None when there is only one, and nothing is pinned."""
+    """The cores of broker and generator; None if there is only one core, so that nothing is pinned."""
 
     broker: int | None
     generator: int | None
 
     @classmethod
     def available(cls) -> Cores:
-        """The first two cores this process may use."""
+        """The first two cores that this process may use."""
         usable = sorted(os.sched_getaffinity(0))
         return cls(usable[0], usable[1]) if len(usable) > 1 else cls(None, None)
 
     def __str__(self) -> str:
-        """Where everything runs, for a report."""
+        """A description of the pinning, for a report."""
         if self.broker is None:
             return "nothing pinned (one core)"
         return f"brokers on core {self.broker}, generator on core {self.generator}"
@@ -59,12 +59,12 @@ def _threads(pid: int) -> list[int]:
 
 @contextlib.contextmanager
 def pinned(pid: int | None, core: int | None) -> Iterator[None]:
-    """Pin every thread of a running process, and give the threads their cores back at the end."""
+    """Pin all threads of a running process, and restore their cores at the end."""
     if pid is None or core is None:
         yield
         return
     before: dict[int, set[int]] = {}
-    # A thread started meanwhile inherits its parent's mask, old or new: look again until all are known.
+    # A new thread inherits its parent's mask, old or new: repeat until all threads are known.
     while fresh := [thread for thread in _threads(pid) if thread not in before]:
         for thread in fresh:
             before[thread] = set()
@@ -80,7 +80,7 @@ def pinned(pid: int | None, core: int | None) -> Iterator[None]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of all threads of a process so far; 0 when it is gone."""
+    """User and system time of all threads of a process so far; 0 if it ended."""
     try:
         fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -98,7 +98,7 @@ def rss_kib(pid: int) -> int | None:
 
 
 def forget_peak_rss(pid: int) -> bool:
-    """Let the peak of a process's resident memory (VmHWM) begin anew; False where that is not allowed."""
+    """Reset the peak of a process's resident memory (VmHWM). Returns: False if that is not permitted."""
     try:
         (PROC / str(pid) / "clear_refs").write_text("5\n")
     except OSError:
@@ -107,7 +107,7 @@ def forget_peak_rss(pid: int) -> bool:
 
 
 def process_name(pid: int) -> str:
-    """The short name of a process, `?` when it is gone."""
+    """The short name of a process; `?` if it ended."""
     try:
         return (PROC / str(pid) / "comm").read_text().strip()
     except OSError:
@@ -115,7 +115,7 @@ def process_name(pid: int) -> str:
 
 
 def wait_until_quiet(pids: list[int], limit_s: float = 20.0) -> bool:
-    """Wait until the processes together use under 10 % of a core; False if they never did."""
+    """Wait until the processes together use less than 10 % of a core. Returns: False after a timeout."""
     deadline = time.monotonic() + limit_s
     while pids and time.monotonic() < deadline:
         before, since = sum(map(cpu_seconds, pids)), time.monotonic()
@@ -126,7 +126,7 @@ def wait_until_quiet(pids: list[int], limit_s: float = 20.0) -> bool:
 
 
 def _local_addresses(host: str) -> set[str]:
-    """The addresses of host that belong to this machine: those a socket can be bound to."""
+    """The addresses of a host that belong to this machine, so that a socket can be bound to them."""
     found = set()
     for family, _, _, _, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -136,7 +136,7 @@ def _local_addresses(host: str) -> set[str]:
 
 
 def _kernel_address(text: str) -> str:
-    """An address as /proc/net/tcp writes it: 32-bit words in the byte order of the machine."""
+    """An address in the format of /proc/net/tcp: 32-bit words in the byte order of the machine."""
     words = [bytes.fromhex(text[i : i + 8]) for i in range(0, len(text), 8)]
     if sys.byteorder == "little":
         words = [word[::-1] for word in words]
@@ -146,7 +146,7 @@ def _kernel_address(text: str) -> str:
 
 
 def listening_pid(host: str, port: int) -> int | None:
-    """The process that listens on host:port, when that is this machine and the process may be looked at."""
+    """The process listening on host:port, if it is on this machine and can be inspected."""
     addresses = _local_addresses(host)
     if not addresses:
         return None
@@ -169,7 +169,7 @@ def listening_pid(host: str, port: int) -> int | None:
 
 
 def raise_open_files(wanted: int) -> tuple[int, int]:
-    """Raise RLIMIT_NOFILE of this process and its children to wanted; returns the limit before and now."""
+    """Raise RLIMIT_NOFILE of this process and its children. Returns: the old and the new limit."""
     before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for soft, new_hard in ((max(wanted, before), max(wanted, hard)), (hard, hard)):
         if before >= wanted:
@@ -181,7 +181,7 @@ def raise_open_files(wanted: int) -> tuple[int, int]:
 
 
 def synced_append_us(directory: Path, count: int = 1000) -> list[float]:
-    """Append 4 KiB to a new file and fdatasync it, again and again; the microseconds that each of them took."""
+    """Repeatedly append 4 KiB to a new file with fdatasync. Returns: the duration of each in microseconds."""
     block = os.urandom(4096)
     spent = []
     with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
@@ -205,7 +205,7 @@ def filesystem(path: Path) -> str:
 
 
 def description() -> dict[str, str | int | float]:
-    """The machine and the moment, for the last line of a report."""
+    """The machine and the date, for the last line of a report."""
     model = platform.machine()
     with contextlib.suppress(OSError):
         for line in (PROC / "cpuinfo").read_text().splitlines():

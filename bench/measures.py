@@ -1,6 +1,6 @@
-"""What is measured: a name, where it comes from, whether less is better, and which table it stands in.
+"""The measures: name, source, whether less is better, and their tables.
 
-Terminal, page and JSON all read these lists, so a number has one name and one meaning in all of them.
+Terminal, page and JSON all use these lists, so a number has the same name and meaning everywhere.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from bench.scenarios import Kind
 
 @dataclass(frozen=True)
 class Measure:
-    """One number of a run."""
+    """A measure of a run."""
 
     key: str  # in the JSON file
-    head: str  # above its column
+    head: str  # column title
     of: Callable[[Result], float | None]
     less_is_better: bool = True
-    compared: bool = False  # a column with the peer's number divided by Leveret's follows
+    compared: bool = False  # followed by a column with the ratio of peer to Leveret
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of some runs, with the smallest and the largest."""
+    """The median, minimum and maximum of some runs."""
 
     median: float
     least: float
@@ -36,25 +36,25 @@ class Spread:
 
     @classmethod
     def over(cls, results: list[Result], measure: Measure) -> Spread | None:
-        """Of the runs that have this number; None when none has."""
+        """The spread over runs that have this number; None if none has."""
         values = [value for result in results if (value := measure.of(result)) is not None]
         if not values:
             return None
         return cls(statistics.median(values), min(values), max(values), len(values))
 
     def overlaps(self, other: Spread) -> bool:
-        """Whether one's range reaches into the other's: then there is no difference to report."""
+        """Whether the ranges overlap, so that there is no difference to report."""
         return self.least <= other.most and other.least <= self.most
 
     def __str__(self) -> str:
-        """`median (smallest..largest)`; the median alone for one run."""
+        """`median (minimum..maximum)`; only the median for a single run."""
         if self.runs == 1:
             return number(self.median)
         return f"{number(self.median)} ({number(self.least)}..{number(self.most)})"
 
 
 def number(value: float) -> str:
-    """Three digits, or all those before the point."""
+    """Three significant digits, or all digits before the point."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
@@ -101,5 +101,5 @@ MEASURES: dict[Kind, tuple[Measure, ...]] = {
     ),
     Kind.CHURN: (CPU_CYCLE, CYCLES, CYCLE_P50, CYCLE_P99),
 }
-CHECKED = (Kind.LOAD, Kind.FLOOD, Kind.BACKLOG, Kind.BODIES, Kind.LATENCY, Kind.CONFIRM)  # every message is looked at
-NOT_COMPARED = ("alive", "sync_us", "per_sync")  # says nothing of who is better
+CHECKED = (Kind.LOAD, Kind.FLOOD, Kind.BACKLOG, Kind.BODIES, Kind.LATENCY, Kind.CONFIRM)  # every message is checked
+NOT_COMPARED = ("alive", "sync_us", "per_sync")  # not a measure of quality

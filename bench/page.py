@@ -1,6 +1,6 @@
-"""A run as a Markdown page, its plots as SVG files in a folder beside it that has the page's name.
+"""Write a run as a Markdown page, with plots as SVG files in a folder of the same name.
 
-The page says when, where and how it was made, and it lists every number in which a peer is better.
+The page states date, machine and command, and lists every number in which a peer is better.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from bench.plots import Panel
 from bench.report import NONE, Report, Table, line_name
 from bench.scenarios import Group, Kind, Scenario
 
-ALWAYS_CHECKED = "lost/dup/reord/corr"  # a column of zeros; what is not zero is said above everything else
+ALWAYS_CHECKED = "lost/dup/reord/corr"  # all zeros; other values are reported at the top of the page
 
-# The heading of a section, and what it is about.
+# Heading and description of each section.
 SECTIONS: dict[Group, tuple[str, str]] = {
     Group.FOOTPRINT: ("At rest", "An idle broker, and one with idle connections."),
     Group.THROUGHPUT: (
@@ -43,7 +43,7 @@ SECTIONS: dict[Group, tuple[str, str]] = {
         "Eight clients. In each cycle a client creates something, waits for the answer, removes it, and waits again.",
     ),
 }
-# What the bars of a section show.
+# The measures in the bar charts of each section.
 BARS: dict[Group, tuple[tuple[Measure, str], ...]] = {
     Group.THROUGHPUT: ((CPU, "CPU µs per message"), (RATE, "thousand messages/s")),
     Group.TLS: ((CPU, "CPU µs per message"), (RATE, "thousand messages/s")),
@@ -56,7 +56,7 @@ PERCENTILES = ((P50, "p50"), (P99, "p99"), (P999, "p99.9"), (MAX, "max"))
 
 
 def write(report: Report, path: Path) -> None:
-    """Write the page and its plots; what stood there before is gone."""
+    """Write the page and its plots, replacing existing ones."""
     folder = path.with_suffix("")
     for old in folder.glob("*.svg"):
         old.unlink()
@@ -141,7 +141,7 @@ def _better(report: Report) -> Iterator[str]:
 
 
 def _plot(report: Report, group: Group, scenarios: list[Scenario], folder: Path) -> Path | None:
-    """Draw what belongs to a section; None where a table says it as well."""
+    """Draw the plot of a section; None if a table is enough."""
     path = folder / f"{group}.svg"
     if group is Group.LATENCY:
         timed = [scenario for scenario in scenarios if scenario.kind is Kind.LATENCY]
@@ -177,14 +177,14 @@ def _plot(report: Report, group: Group, scenarios: list[Scenario], folder: Path)
 
 
 def _in_ms(spread: Spread | None) -> Spread | None:
-    """Microseconds as milliseconds, which need no powers of ten on an axis."""
+    """Convert microseconds to milliseconds, to avoid powers of ten on an axis."""
     if spread is None:
         return None
     return Spread(spread.median / 1000, spread.least / 1000, spread.most / 1000, spread.runs)
 
 
 def _markdown(table: Table, words: int = 2) -> Iterator[str]:
-    """The table without the columns that say nothing; the first so many are words, like the last."""
+    """The table without uninformative columns. The first `words` columns and the last are text."""
     last = len(table.head) - 1
     kept = [
         i

@@ -1,7 +1,7 @@
-"""The plots of a page: bars for costs and rates, lines for latencies, as SVG files.
+"""The plots of a page as SVG files: bars for costs and rates, lines for latencies.
 
-They have no background and are drawn in tones that can be read on white and on nearly black alike, so that one
-file serves light and dark pages. Text stays text. The same numbers always give the same file.
+They have no background and use colours that are readable on white and on dark pages. Text stays text. The same numbers
+always give the same file.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
 }
 BAR_IN = 0.21  # height of a bar
-ROOM_IN = 0.75  # of titles and legend
+ROOM_IN = 0.75  # for titles and legend
 
 
 @dataclass
 class Panel:
-    """One plot of a figure: what it shows, and for each broker a value at each place."""
+    """One plot of a figure: its title, and for each broker a value at each position."""
 
     title: str
     values: dict[str, list[Spread | None]]
 
 
 def bars(path: Path, places: Sequence[str], panels: Sequence[Panel]) -> None:
-    """Horizontal bars, a group for each place and a bar for each broker, from zero; thin lines are the ranges."""
+    """Horizontal bars from zero: a group for each position, a bar for each broker, thin lines for ranges."""
     brokers = list(panels[0].values)
     height = ROOM_IN + BAR_IN * len(places) * (len(brokers) + 0.7)
     with matplotlib.rc_context(STYLE):
@@ -80,7 +80,7 @@ def _bars(axes: Axes, places: int, panel: Panel) -> None:
 
 
 def lines(path: Path, places: Sequence[str], panels: Sequence[Panel]) -> None:
-    """A line for each broker over the places, on a logarithmic axis; the shade is the range."""
+    """A line for each broker over the positions, on a logarithmic axis, with ranges as shades."""
     brokers = list(panels[0].values)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8.5, 3.2), layout="constrained")

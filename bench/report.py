@@ -1,7 +1,7 @@
-"""Turning results into tables, the list of faults, and the JSON file.
+"""Turn results into tables, a list of faults, and a JSON file.
 
-A cell shows the median over the repeats, with the smallest and largest value behind it when there are more.
-Lost, duplicated, reordered and corrupt messages are summed over all repeats, never averaged away.
+A cell shows the median of the repeats, followed by minimum and maximum if there are several. Lost, duplicated,
+reordered and corrupt messages are summed over all repeats, never averaged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bench.scenarios import SCENARIOS, Kind, Scenario
 
 NONE = "-"
 FINE = "0/0/0/0"
-# One table for each line, in this order.
+# One table per line, in this order.
 TABLES = (
     (Kind.START,),
     (Kind.CONNECTIONS,),
@@ -34,7 +34,7 @@ TABLES = (
 
 @dataclass
 class Table:
-    """Text in cells. The first two columns and the last are words, the others numbers."""
+    """A table of text cells. The first two columns and the last are text, the others numbers."""
 
     head: list[str]
     rows: list[list[str]]
@@ -62,35 +62,35 @@ class Report:
 
     @classmethod
     def read(cls, path: Path) -> Report:
-        """What `write_json` has written; ValueError or KeyError for anything else."""
+        """Read a file of `write_json`. Raises: ValueError, KeyError for other files."""
         made = json.loads(path.read_text())
         results = [Result(**result) for result in made["results"]]
         return cls(made["machine"], made["options"], made["brokers"], results)
 
     def write_json(self, path: Path) -> None:
-        """Write everything: machine, options, brokers, medians, and every run as amqpload printed it."""
+        """Write machine, options, brokers, medians, and the raw output of amqpload for every run."""
         made = asdict(self)
         raw = made.pop("results")
         path.write_text(json.dumps({**made, "summary": list(self.summary()), "results": raw}, indent=1) + "\n")
 
     @property
     def scenarios(self) -> list[Scenario]:
-        """Those with results, in table order."""
+        """The scenarios with results, in table order."""
         names = {result.scenario for result in self.results}
         return [scenario for scenario in SCENARIOS if scenario.name in names]
 
     @property
     def peers(self) -> list[str]:
-        """The brokers that are not Leveret."""
+        """The brokers other than Leveret."""
         return [name for name in self.brokers if name != LEVERET]
 
     def of(self, scenario: Scenario, broker: str, part: str = "") -> list[Result]:
-        """The repeats of one scenario, or of one half of it, with one broker."""
+        """The repeats of a scenario, or of one half of it, with one broker."""
         wanted = (scenario.name, broker, part)
         return [found for found in self.results if (found.scenario, found.broker, found.part) == wanted]
 
     def spread(self, scenario: Scenario, broker: str, measure: Measure, part: str = "") -> Spread | None:
-        """One number of them; None where it was not measured."""
+        """One number of these repeats; None if it was not measured."""
         return Spread.over(self.of(scenario, broker, part), measure)
 
     def ratio(self, scenario: Scenario, broker: str, measure: Measure, part: str = "") -> float | None:
@@ -101,7 +101,7 @@ class Report:
         return theirs.median / ours.median
 
     def summary(self) -> Iterator[dict[str, Any]]:
-        """One line for each scenario, half, broker and measure."""
+        """One entry for each scenario, half, broker and measure."""
         for scenario in self.scenarios:
             for part in scenario.parts:
                 for broker in self.brokers:
@@ -131,7 +131,7 @@ class Report:
                             yield Difference(line_name(scenario, part), measure, broker, theirs, ours)
 
     def bad(self) -> list[str]:
-        """One line per run in which a message or the run itself went wrong."""
+        """One line per run with faulty messages or errors."""
         lines = []
         for result in self.results:
             wrong = [f"{count} {fault.upper()}" for fault, count in result.faults.items()] + result.errors
@@ -141,7 +141,7 @@ class Report:
         return lines
 
     def tables(self, scenarios: list[Scenario]) -> list[Table]:
-        """Everything measured of these scenarios."""
+        """The table of these scenarios."""
         found = ([scenario for scenario in scenarios if scenario.kind in kinds] for kinds in TABLES)
         return [self._table(together) for together in found if together]
 
@@ -177,12 +177,12 @@ class Report:
 
 
 def line_name(scenario: Scenario, part: str) -> str:
-    """What stands in front of a line of a table."""
+    """The label of a table row."""
     return f"{scenario.name} {part}".strip()
 
 
 def faults(results: list[Result]) -> str:
-    """`0/0/0/0`, or the totals in words when one of them is not zero; a dash when nothing was run."""
+    """`0/0/0/0`, or the totals in words if any is not zero; a dash if there was no run."""
     if all(result.left_out for result in results):
         return NONE
     if not any(result.number(FAULTS[0]) is not None for result in results):
@@ -209,7 +209,7 @@ def _remarks(scenario: Scenario, results: list[Result]) -> list[str]:
 
 
 def as_text(table: Table) -> str:
-    """A table for the terminal; words to the left, numbers to the right."""
+    """A table for the terminal: text left-aligned, numbers right-aligned."""
     widths = [max(len(row[i]) for row in [table.head, *table.rows]) for i in range(len(table.head))]
     lines = []
     for row in [table.head, ["-" * width for width in widths], *table.rows]:

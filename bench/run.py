@@ -5,9 +5,9 @@
     python bench/run.py --scenario ack-16 --repeat 9        one scenario, nine times
     python bench/run.py --peer ... --page benchmarks.md     and a page with plots
 
-Standard library and gcc only, but for the plots of a page. README.md in this folder says what is measured and
-how to read it. Exit status 1 means that a message was lost, duplicated, reordered or corrupt, or that a run
-failed; 2 that nothing could run at all.
+Needs only the standard library and gcc, except for the plots of a page. README.md in this folder explains the
+measurements. Exit status 1: a message was lost, duplicated, reordered or corrupt, or a run failed; 2: nothing could
+run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bench.benchmark import Benchmark, progress
 from bench.brokers import LEVERET, BrokerError
 from bench.scenarios import FULL, LATENCY_SECONDS, QUICK, QUICK_SECONDS, SCENARIOS, SECONDS, Group, chosen
 
-SPARE_FILES = 500  # open files a broker needs besides those for connections
+SPARE_FILES = 500  # open files of a broker besides connections
 REPEATS = 5
 
 
@@ -81,7 +81,7 @@ def parse_arguments(given: list[str]) -> argparse.Namespace:
 
 
 def command_of(arguments: argparse.Namespace) -> str:
-    """The command line again, without what changes no number."""
+    """The command line, without options that do not affect the numbers."""
     parts = ["python bench/run.py"]
     parts += [f"--scenario {name}" for name in arguments.scenario] + [f"--group {name}" for name in arguments.group]
     parts += [f"--peer {text}" for text in arguments.peer]
@@ -95,7 +95,7 @@ def command_of(arguments: argparse.Namespace) -> str:
 
 
 def print_scenarios() -> None:
-    """The table behind --list."""
+    """Print the table for --list."""
     width = max(len(scenario.name) for scenario in SCENARIOS)
     for group in Group:
         print(f"{group}:")
@@ -109,7 +109,7 @@ def print_scenarios() -> None:
 
 
 def measure(arguments: argparse.Namespace) -> report.Report:
-    """Prepare the machine and measure; what an interrupt leaves is returned too."""
+    """Prepare the machine and measure. After an interrupt, returns the results so far."""
     scenarios = chosen(arguments.scenario, arguments.group)
     generator.build()
     peers = [brokers.peer(text) for text in arguments.peer]
@@ -157,7 +157,7 @@ def measure(arguments: argparse.Namespace) -> report.Report:
 
 
 def show(made: report.Report, arguments: argparse.Namespace) -> int:
-    """Print the tables and write the files asked for; returns the exit status."""
+    """Print the tables and write the requested files. Returns: the exit status."""
     for table in made.tables(made.scenarios):
         print(report.as_text(table), end="\n\n")
     for name, facts_of in made.brokers.items():
@@ -168,7 +168,7 @@ def show(made: report.Report, arguments: argparse.Namespace) -> int:
     if arguments.json:
         made.write_json(arguments.json)
     if arguments.page:
-        from bench import page  # the plots need a library that is not needed for measuring
+        from bench import page  # the plots need an extra library
 
         page.write(made, arguments.page)
     bad = made.bad()

@@ -1,8 +1,8 @@
-"""The table of scenarios: a name, what it shows, and the flags amqpload gets for it.
+"""The table of scenarios: name, description, and flags for amqpload.
 
-A scenario says nothing about brokers: every broker of a run gets exactly the same flags. `--inflight 5000`
-keeps at most 5000 messages between publisher and consumer, so the broker is measured in a steady state and
-never on how fast it can pile up a backlog; only the floods and `backlog` leave it out, on purpose.
+Every broker of a run gets exactly the same flags. `--inflight 5000` keeps at most 5000 messages between publisher and
+consumer, so that the broker is measured in a steady state and not while it builds up a backlog; only the floods and
+`backlog` omit it on purpose.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """Which numbers a scenario is about, hence how it is run and in which table it appears."""
+    """The kind of numbers a scenario produces, which determines how it runs and its table."""
 
     START = "start"
     CONNECTIONS = "connections"
@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 
 class Group(StrEnum):
-    """What is measured together: `--group NAME` chooses, and a page has a section for each."""
+    """A group of scenarios, for `--group NAME`; each is a section of the page."""
 
     FOOTPRINT = "footprint"
     THROUGHPUT = "throughput"
@@ -40,9 +40,9 @@ class Group(StrEnum):
 
 @dataclass(frozen=True)
 class Sizes:
-    """The amounts that a smoke run makes smaller."""
+    """The amounts that a quick run reduces."""
 
-    connections: int = 5000  # idle at the same time
+    connections: int = 5000  # idle at once
     backlog: int = 1_000_000  # messages
 
 
@@ -63,21 +63,21 @@ class Scenario:
     kind: Kind
     flags: str = ""
     durable: bool = False  # Leveret gets a data directory instead of --memory
-    then: str = ""  # flags of a second half, on the same broker and measured on its own
+    then: str = ""  # flags of a second half, on the same broker and measured separately
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The names of what is measured one after the other: one without a name, or two halves."""
+        """The names of the parts: one unnamed, or two halves."""
         return ("fill", "drain") if self.then else ("",)
 
     @property
     def tls(self) -> bool:
-        """Whether it goes to the port for TLS, which not every broker has."""
+        """Whether it uses the TLS port, which not every broker has."""
         return "--tls" in self.flags.split()
 
     @property
     def seconds(self) -> int:
-        """How long one run is measured unless the command line says otherwise."""
+        """The default duration of one run in seconds."""
         return LATENCY_SECONDS if self.kind is Kind.LATENCY else SECONDS
 
     def arguments(self, part: str = "", sizes: Sizes = FULL) -> list[str]:
@@ -217,9 +217,9 @@ SCENARIOS: tuple[Scenario, ...] = (
 
 
 def chosen(names: list[str], groups: list[str]) -> list[Scenario]:
-    """The named scenarios and those of the groups, in table order, or all of them.
+    """The named scenarios and those of the groups, in table order; all if none are given.
 
-    Raises: ValueError for a name or a group that is not in the table.
+    Raises: ValueError for an unknown name or group.
     """
     unknown = set(names) - {scenario.name for scenario in SCENARIOS} | set(groups) - set(Group)
     if unknown:

@@ -1,4 +1,4 @@
-"""Leveret: a message broker that every RabbitMQ client uses unchanged."""
+"""Leveret: a message broker for existing RabbitMQ clients."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +11,7 @@ __all__ = ["AsyncBroker", "Broker", "__version__"]
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        """Load the embedded broker when somebody asks for it; `leveret serve` does without."""
+        """Load the embedded broker on demand only; `leveret serve` does not need it."""
         if name in ("AsyncBroker", "Broker"):
             from leveret.testing import broker
 

@@ -3,8 +3,8 @@
     def test_hello(leveret):
         connection = pika.BlockingConnection(pika.URLParameters(leveret.url))
 
-There is one broker for the session, and a virtual host of its own for each test. Nothing of the broker is imported
-before a test asks for it.
+There is one broker for the session, and a separate virtual host for each test. The broker is only imported when a
+test uses it.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from leveret.testing import AsyncVirtualHost, Broker, VirtualHost
 
 _numbers = count(1)
-_USED: pytest.StashKey[list[VirtualHost]] = pytest.StashKey()  # of a test: what it has of brokers
+_USED: pytest.StashKey[list[VirtualHost]] = pytest.StashKey()  # the virtual hosts that a test uses
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Settings for pyproject.toml."""
+    """Register the settings for pyproject.toml."""
     parser.addini(
-        "leveret_definitions", "Definitions file; what it has for / is declared for every test.", "string", ""
+        "leveret_definitions", "Definitions file; its entries for / are declared for every test.", "string", ""
     )
-    parser.addini("leveret_users", "Users of the broker, name:password, a line each.", "linelist", [])
-    parser.addini("leveret_seed", "For all that the broker leaves to chance.", "string", "0")
-    parser.addini("leveret_port", "Port of the broker of the session; a free one by default.", "string", "0")
-    parser.addini("leveret_max_message_size", "Bytes that the body of a message may have.", "string", "")
-    parser.addini("leveret_tls", "Let the broker speak TLS too.", "bool", False)
+    parser.addini("leveret_users", "Users of the broker, one name:password per line.", "linelist", [])
+    parser.addini("leveret_seed", "Seed for random choices of the broker.", "string", "0")
+    parser.addini("leveret_port", "Port of the session's broker. Default: a free port.", "string", "0")
+    parser.addini("leveret_max_message_size", "Maximum size of a message body in bytes.", "string", "")
+    parser.addini("leveret_tls", "Also let the broker listen for TLS.", "bool", False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Complain of settings before anything is run."""
+    """Validate the settings before any test runs."""
     _options(config)
     _number(config, "leveret_port")
 
@@ -58,7 +58,7 @@ def _options(config: pytest.Config) -> dict[str, Any]:
 
 
 def _port(config: pytest.Config) -> int:
-    """The port of the broker of the session; that of each further worker of pytest-xdist is one higher."""
+    """The port of the session's broker; each further worker of pytest-xdist uses the next port."""
     port = _number(config, "leveret_port") or 0
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     return port + int(worker) if port and worker.isdigit() else port
@@ -69,17 +69,17 @@ def _number(config: pytest.Config, name: str) -> int | None:
     try:
         return int(said) if said else None
     except ValueError:
-        raise pytest.UsageError(f"{name}: has to be a number, and not {said!r}") from None
+        raise pytest.UsageError(f"{name}: must be a number, not {said!r}") from None
 
 
 def _definitions(config: pytest.Config) -> Path | None:
-    """The file of the definitions that every test begins with."""
+    """The definitions file for every test."""
     name = config.getini("leveret_definitions")
     return Path(config.inipath.parent if config.inipath else config.rootpath, name) if name else None
 
 
 def _content(config: pytest.Config) -> dict[str, object] | None:
-    """What they have for one virtual host."""
+    """The content of the definitions file for one virtual host."""
     path = _definitions(config)
     if path is None:
         return None
@@ -92,7 +92,7 @@ def _content(config: pytest.Config) -> dict[str, object] | None:
 
 
 def _define(host: VirtualHost, config: pytest.Config) -> None:
-    """Declare what every test begins with."""
+    """Import the definitions for a test."""
     content = _content(config)
     if content is None:
         return
@@ -104,7 +104,7 @@ def _define(host: VirtualHost, config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def leveret_server(pytestconfig: pytest.Config) -> Iterator[Broker]:
-    """The broker of the whole session: for fixtures of a wider scope than a test. Tests share what is in it."""
+    """The broker of the whole session, for fixtures with a wider scope. Tests share its content."""
     from leveret.testing import Broker
 
     with Broker(port=_port(pytestconfig), **_options(pytestconfig)) as broker:
@@ -113,7 +113,7 @@ def leveret_server(pytestconfig: pytest.Config) -> Iterator[Broker]:
 
 @pytest.fixture
 def leveret(leveret_server: Broker, request: pytest.FixtureRequest) -> Iterator[VirtualHost]:
-    """A broker for this test: a virtual host of its own, which is empty, on the broker of the session."""
+    """A broker for this test: an empty virtual host of the session's broker."""
     name = f"test-{next(_numbers)}"
     host = leveret_server.virtual_host(name)
     _define(host, request.config)
@@ -125,13 +125,13 @@ def leveret(leveret_server: Broker, request: pytest.FixtureRequest) -> Iterator[
 
 @pytest.fixture
 def leveret_async(leveret: VirtualHost, leveret_server: Broker) -> AsyncVirtualHost:
-    """The same for tests in an event loop: what waits is awaited."""
+    """The same for tests in an event loop; methods that wait need await."""
     return leveret_server.async_virtual_host(leveret.name)
 
 
 @pytest.fixture
 def leveret_broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
-    """A whole broker of the test's own, which it may restart, freeze or fill with definitions."""
+    """A separate broker for this test, which it may restart, freeze or fill with definitions."""
     from leveret.testing import Broker
 
     with Broker(**_options(request.config), definitions=_content(request.config)) as broker:
@@ -141,13 +141,13 @@ def leveret_broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
 
 @pytest.fixture
 def amqp_url(leveret: VirtualHost) -> str:
-    """Where clients connect to, for tests that need no more."""
+    """The URL for clients, for tests that need nothing else."""
     return leveret.url
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
-    """Show with a test that has failed what is in its broker, and what passed through it."""
+    """Add a report of the broker's state and events to failed tests."""
     outcome = yield
     report = outcome.get_result()
     if report.when == "teardown" or not report.failed:
@@ -157,7 +157,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
         error = call.excinfo.value if call.excinfo is not None else None
         if isinstance(error, WaitTimeout) and error.url == host.url:
-            continue  # its text says all that
+            continue  # its text already contains the report
         try:
             report.sections.append((f"Leveret ({host.url})", host.report()))
         except (NotRunning, LookupError) as reason:

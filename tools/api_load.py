@@ -1,11 +1,11 @@
-"""What the HTTP API costs clients of AMQP: latency while all queues are listed, CPU while pages are polled, memory.
+"""Measure the cost of the HTTP API for AMQP clients: latency while queues are listed, CPU while polled, memory.
 
     python tools/api_load.py                              # everything, some minutes
     python tools/api_load.py --case list --queues 20000
     python tools/api_load.py --case poll --seconds 60 --rounds 5
     python tools/api_load.py --case ui --seconds 80 --rounds 3 --queues 100
 
-Runs with and without requests alternate, since a machine is not as fast in one minute as in the next. See
+Runs with and without requests alternate, as the speed of a machine varies over time. See
 docs/performance.md.
 """
 
@@ -46,7 +46,7 @@ STAY_S = 20.0
 
 
 def fetch(api: str, path: str) -> int:
-    """Ask the API. Returns: how many bytes came."""
+    """Call the API. Returns: the number of bytes received."""
     request = urllib.request.Request(f"{api}/api/{path}", headers=LOGIN)
     size = 0
     with urllib.request.urlopen(request, timeout=300) as answer:
@@ -56,13 +56,13 @@ def fetch(api: str, path: str) -> int:
 
 
 def list_again_and_again(api: str) -> None:
-    """List all queues, until this process is ended."""
+    """List all queues repeatedly, until this process is terminated."""
     while True:
         fetch(api, "queues")
 
 
 def poll(api: str) -> None:
-    """Ask what a page asks, every few seconds, until this process is ended."""
+    """Send the requests of a UI page every few seconds, until this process is terminated."""
     while True:
         for path in POLLED:
             fetch(api, path)
@@ -70,7 +70,7 @@ def poll(api: str) -> None:
 
 
 def look(api: str) -> None:
-    """Have the web UI open in a browser, one page after another, until this process is ended."""
+    """Open the pages of the web UI in a browser in turn, until this process is terminated."""
     program = chromium()
     assert program is not None, "there is no chromium: apt-get install chromium"
     with sync_playwright() as playwright:
@@ -84,7 +84,7 @@ def look(api: str) -> None:
 
 @contextlib.contextmanager
 def working(count: int, work: Any, *arguments: Any) -> Iterator[None]:
-    """Processes that do something while the block runs."""
+    """Run processes during a block."""
     made = [multiprocessing.Process(target=work, args=arguments, daemon=True) for _ in range(count)]
     for each in made:
         each.start()
@@ -113,7 +113,7 @@ class Broker:
         return Peer((self.server.host, self.server.port)).login()
 
     def declare(self, count: int) -> None:
-        """Make so many queues."""
+        """Declare queues."""
         peer = self.connect()
         channel = peer.channel()
         for at in range(0, count, 1000):
@@ -126,18 +126,18 @@ class Broker:
 
     @property
     def memory(self) -> float:
-        """MB that are resident."""
+        """Resident memory in MB."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * 4096 / 1e6
 
     @property
     def cpu_s(self) -> float:
-        """Seconds of CPU up to now."""
+        """CPU time so far in seconds."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def measure_list(queues: int, seconds: float, rounds: int) -> None:
-    """Latency while one client lists all queues again and again."""
+    """Measure latency while one client lists all queues repeatedly."""
     broker = Broker()
     broker.declare(queues)
     began_s = time.perf_counter()
@@ -165,7 +165,7 @@ def measure_list(queues: int, seconds: float, rounds: int) -> None:
 
 
 def measure_poll(queues: int, clients: int, seconds: float, rounds: int, visitors: int, visit: Any, what: str) -> None:
-    """CPU for a message while visitors are there. what: what they do."""
+    """Measure the CPU per message with API clients. what: describes what they do."""
     broker = Broker()
     broker.declare(queues)
     idle = [broker.connect() for _ in range(clients - 1)]
@@ -197,7 +197,7 @@ def measure_poll(queues: int, clients: int, seconds: float, rounds: int, visitor
 
 
 def measure_idle() -> None:
-    """The memory of a broker that nobody uses, and its start."""
+    """Measure memory and start time of an idle broker."""
     for is_managed in (False, True, False, True):
         broker = Broker(is_managed)
         time.sleep(IDLE_S)

@@ -1,12 +1,12 @@
-"""What brokers answer to the questions of tests/api: records those of a RabbitMQ, and compares Leveret's with them.
+"""Record the answers of a RabbitMQ to the requests of tests/api, and compare Leveret's answers with them.
 
 Usage: python tools/api_record.py record HOST:PORT API FILE
        python tools/api_record.py compare [--page FILE]
 
-`record` needs a RabbitMQ with its management plugin and nothing in it, and writes a file like
-tests/api/rabbitmq-4.3.6.json. `compare` starts Leveret and compares its answers with that file: a difference that
-tests/api/stated.py does not state, or a stated one that there is not, ends the program with exit code 1. `--page`
-writes the result into the section of a page of the documentation.
+`record` needs an empty RabbitMQ with its management plugin, and writes a file like tests/api/rabbitmq-4.3.6.json.
+`compare` starts Leveret and compares its answers with that file. Exit status 1: there is a difference that
+tests/api/stated.py does not list, or a listed difference does not exist. `--page` writes the result into a section of
+a documentation page.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ LEVERET_SHOWS_AFTER_S = 2.0
 
 
 def compare() -> tuple[int, Judgement]:
-    """How many questions there are, and what Leveret answers in another way."""
+    """The number of requests, and Leveret's differences."""
     theirs = read()
     with Started.start("--metrics-port", "0") as started:
         return len(theirs), judge(theirs, record(started.place, LEVERET_SHOWS_AFTER_S))
 
 
 def summary(count: int, judgement: Judgement) -> Iterator[str]:
-    """The result in a few lines."""
+    """A summary of the result."""
     yield f"* {count} questions; {judgement.same} answers are the same."
     yield f"* {judgement.counts.total()} values differ on purpose (below)."
     yield f"* {len(judgement.unstated)} differ without a stated reason{':' if judgement.unstated else '.'}"
@@ -66,7 +66,7 @@ def section(count: int, judgement: Judgement) -> Iterator[str]:
 
 
 def main() -> int:
-    """Returns: 1 when something differs that should not."""
+    """Returns: 1 if there are unexpected differences."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     recording = commands.add_parser("record", help="keep what a RabbitMQ answers")

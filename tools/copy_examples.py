@@ -1,8 +1,8 @@
-"""Copies the examples that the playground of the web UI shows, from examples/pika to where the UI's files are.
+"""Copy the examples for the playground of the web UI from examples/pika to the UI's files.
 
 Usage: python tools/copy_examples.py [TARGET_FOLDER]
 
-An installed Leveret has leveret/ui and no examples. A test compares the two, byte for byte.
+An installed Leveret contains leveret/ui but no examples folder. A test compares both, byte by byte.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TARGET = ROOT / "leveret" / "ui" / "examples"
 
 
 def main() -> None:
-    """Make the target anew."""
+    """Recreate the target folder."""
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
     if target.exists():
         shutil.rmtree(target)

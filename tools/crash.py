@@ -1,9 +1,9 @@
-"""Kill brokers under load, cut their power, start them again, and see whether anything that was confirmed is lost.
+"""Kill brokers under load, simulate power loss, restart them, and check that no confirmed message is lost.
 
     python tools/crash.py                        # 240 kills, 240 power cuts
     python tools/crash.py --workloads tx plain --kills 50 --cuts 0 --seed 7
 
-Exit code 1 when a broker did anything wrong, or a disk that lies about its syncs was not found out.
+Exit status 1 if a broker failed, or a simulated disk with fake syncs was not detected.
 See docs/durability.md.
 """
 
@@ -31,7 +31,7 @@ CUT_COLUMNS = ("cuts", "confirmed", "writes", "syncs", "audited")
 CONTROL_CUTS = 4
 SHOWN = 20
 
-Row: TypeAlias = tuple[str, Counter[str], list[Finding]]  # a workload, what happened, and what was wrong
+Row: TypeAlias = tuple[str, Counter[str], list[Finding]]  # workload, counts, findings
 
 
 def parse() -> argparse.Namespace:
@@ -53,7 +53,7 @@ def parse() -> argparse.Namespace:
 
 
 def print_table(rows: list[Row], columns: tuple[str, ...]) -> None:
-    """One line for each workload, and one for all."""
+    """Print one line per workload, and a total."""
     total: Counter[str] = Counter()
     findings: list[Finding] = []
     for _, counts, found in rows:
@@ -113,7 +113,7 @@ class Run:
         return rows
 
     def _cut_power(self) -> tuple[list[Row], bool]:
-        """Returns: the rows, and whether every disk that lies was found out."""
+        """Returns: the rows, and whether every disk with fake syncs was detected."""
         options = self._options
         library = build_recorder(self._directory)
         rows: list[Row] = []
@@ -136,7 +136,7 @@ class Run:
         return rows, is_caught
 
     def _control(self, recording: Recording, directory: Path, liar: str) -> Row:
-        """What was lost on disks that lie."""
+        """The losses on disks with fake syncs."""
         place = directory / f"control{liar}"
         findings, counts = control(recording, place, self._options.seed, CONTROL_CUTS, liar)
         shutil.rmtree(place, ignore_errors=True)

@@ -1,9 +1,9 @@
-"""Runs the behaviour tests against Leveret and against a RabbitMQ, and says where the two differ.
+"""Run the behaviour tests against Leveret and a RabbitMQ, and report differences.
 
 Usage: python tools/differential.py HOST:PORT [--management URL] [--page FILE]
 
-A test that fails with RabbitMQ only is a difference; those marked `differs_from_rabbitmq` are stated, the others are
-not, and end the program with exit code 1. `--page` writes the result as a page of the documentation.
+A test that only fails with RabbitMQ is a difference. Tests marked `differs_from_rabbitmq` are expected differences; any
+other gives exit status 1. `--page` writes the result as a documentation page.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ import leveret
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = "tests/behaviour"
 API_HEADING = "## The HTTP API"
-"""Where the part of the page begins that api_record.py writes."""
+"""The start of the section that api_record.py writes."""
 PASSED, FAILED, EXPECTED, SKIPPED = "passed", "failed", "failed as stated", "skipped"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one test ended with one broker."""
+    """The result of one test with one broker."""
 
     verdict: str
     text: str = ""
-    """Why it was skipped or expected to fail, or the first line of the failure."""
+    """The reason for a skip or an expected failure, or the first line of the failure."""
 
 
 Outcomes = dict[str, Outcome]
@@ -56,7 +56,7 @@ def outcome_of(case: xml.Element) -> Outcome:
 
 
 def run_tests(environment: dict[str, str]) -> Outcomes:
-    """Run the behaviour tests with pytest, which prints as it goes."""
+    """Run the behaviour tests with pytest, which prints its progress."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", FOLDER, "--tb=no", "-p", "no:cacheprovider", f"--junit-xml={report}"]
@@ -70,7 +70,7 @@ def run_tests(environment: dict[str, str]) -> Outcomes:
 
 
 def version_of(peer: str) -> str:
-    """Return product and version that a broker announces; the program ends if there is none."""
+    """Product and version of a broker. Exits if there is none."""
     try:
         with amqp.Connection(peer, connect_timeout=5) as connection:
             properties = connection.server_properties
@@ -87,19 +87,19 @@ class Comparison:
     peer: Outcomes
 
     def with_verdicts(self, leveret: set[str], peer: set[str]) -> Iterator[tuple[str, Outcome]]:
-        """The tests that ended like this; with what the peer's report says of them."""
+        """The tests with these results, and the peer's outcome of each."""
         for test, outcome in self.peer.items():
             if self.leveret[test].verdict in leveret and outcome.verdict in peer:
                 yield test, outcome
 
     @property
     def stated(self) -> list[tuple[str, Outcome]]:
-        """Differences that are marked."""
+        """Expected differences."""
         return list(self.with_verdicts({PASSED}, {EXPECTED}))
 
     @property
     def unstated(self) -> list[tuple[str, Outcome]]:
-        """Differences that are not, and marks where there is no difference."""
+        """Unexpected differences, and marked tests without a difference."""
         return list(self.with_verdicts({PASSED}, {FAILED}))
 
     @property
@@ -108,7 +108,7 @@ class Comparison:
         return [test for test, outcome in self.leveret.items() if outcome.verdict == FAILED]
 
     def summary(self) -> Iterator[str]:
-        """The result in a few lines."""
+        """A summary of the result."""
         both = len(list(self.with_verdicts({PASSED}, {PASSED})))
         yield f"* {len(self.leveret)} tests; {both} pass with both brokers."
         yield f"* {len(self.stated)} fail with RabbitMQ where Leveret differs on purpose (below)."

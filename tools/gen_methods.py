@@ -1,8 +1,8 @@
-"""Writes leveret/wire/methods/ from spec/methods.toml.
+"""Generate leveret/wire/methods/ from spec/methods.toml.
 
 Usage: python tools/gen_methods.py [TARGET_DIRECTORY]
 
-One file per class of the protocol; a test runs this into a temporary directory and compares.
+One file per class of the protocol. A test generates them into a temporary directory and compares.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Argument:
 
     @property
     def reserved(self) -> bool:
-        """Whether it is on the wire for history only: read, never looked at, sent as zero."""
+        """Whether it only exists for historical reasons: ignored when read, sent as zero."""
         return self.name == "ticket"
 
 
@@ -57,7 +57,7 @@ class MethodSpec:
 
     @property
     def kept(self) -> list[Argument]:
-        """The arguments that are attributes."""
+        """The arguments that become attributes."""
         return [argument for argument in self.arguments if not argument.reserved]
 
 
@@ -92,7 +92,7 @@ def _init_lines(method: MethodSpec) -> list[str]:
 
 
 def _bit_runs(arguments: list[Argument]) -> list[list[Argument]]:
-    """The arguments with consecutive bits put together."""
+    """The arguments, with consecutive bits grouped."""
     runs: list[list[Argument]] = []
     for argument in arguments:
         if argument.kind == "bit" and runs and runs[-1][-1].kind == "bit":

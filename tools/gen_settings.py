@@ -1,8 +1,8 @@
-"""Writes docs/settings.md from the settings that are declared in leveret/node/config.py.
+"""Write docs/settings.md from the settings declared in leveret/node/config.py.
 
 Usage: python tools/gen_settings.py [TARGET_FILE]
 
-A test runs this into a temporary directory and compares.
+A test generates the page into a temporary directory and compares.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from leveret.node.kinds import Size, Switch, Whole  # noqa: E402
 INTRODUCTION = """\
 # Settings
 
-Every setting of `leveret serve`. [configuration.md](configuration.md) says how they are given and which one wins.
-`tools/gen_settings.py` writes this page from the declarations in `leveret/node/config.py`.
+All settings of `leveret serve`. [configuration.md](configuration.md) describes how to set them and their precedence.
+`tools/gen_settings.py` generates this page from `leveret/node/config.py`.
 """
 
 
@@ -44,7 +44,7 @@ def page() -> Iterator[str]:
 
 def overview() -> Iterator[str]:
     """A table of all settings."""
-    yield "| subject | settings |"
+    yield "| Group | Settings |"
     yield "|---|---|"
     for group in GROUPS:
         names = [declared.name for declared in OPTIONS.values() if declared.setting.group == group]
@@ -53,7 +53,7 @@ def overview() -> Iterator[str]:
 
 
 def section(declared: Declared) -> Iterator[str]:
-    """All that there is to say of one setting."""
+    """The section for one setting."""
     setting, kind = declared.setting, declared.setting.kind
     yield f"### {declared.name}\n"
     yield f"{setting.help}{f' [More]({setting.see})' if setting.see else ''}\n"
@@ -63,14 +63,14 @@ def section(declared: Declared) -> Iterator[str]:
         places.append(f"in the file `{declared.name} = {example(declared)}`")
     yield f"* {', '.join(places)}"
     if isinstance(kind, Switch):
-        yield f"* as a variable it takes {kind.allowed(False)}"
+        yield f"* values as a variable: {kind.allowed(False)}"
     else:
-        yield f"* it takes {kind.allowed(False)}"
+        yield f"* value: {kind.allowed(False)}"
     yield f"* default: {setting.default or f'`{declared.default_words}`'}\n"
 
 
 def example(declared: Declared) -> str:
-    """A value as it stands in a file: the default if that says something."""
+    """An example value for a file: the default, unless it is empty."""
     kind, default = declared.setting.kind, declared.default
     if isinstance(kind, Switch):
         return "true"

@@ -1,9 +1,9 @@
-"""Print who imports whom inside leveret: folders, and circles of files.
+"""Print the imports between folders of leveret, and import cycles.
 
-    python tools/graph.py                 # the floors, and the rooms inside core and session
+    python tools/graph.py                 # the floors, and the folders inside core and session
     python tools/graph.py store           # the files inside one folder
 
-Imports for types count as well. Exit code 1 when folders lead to each other.
+Includes type-checking imports. Exit status 1 if there are cycles between folders.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import NamedTuple, TypeAlias
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "leveret"
-ROOMS = ("core", "session")  # folders with folders inside
+ROOMS = ("core", "session")  # folders with subfolders
 
 Graph: TypeAlias = Mapping[str, set[str]]
 
 
 class Import(NamedTuple):
-    """One import, wherever in a file. module: a module of ours, if what is imported is in one; else what is written."""
+    """One import. module: the imported module, if it is one of ours; else the import as written."""
 
     file: PurePosixPath
     line: int
@@ -31,18 +31,18 @@ class Import(NamedTuple):
 
     @property
     def folder(self) -> PurePosixPath:
-        """Where the file is."""
+        """The folder of the file."""
         return self.file.parent
 
     @property
     def target(self) -> PurePosixPath | None:
-        """What of ours is imported: a file, or a folder for its __init__.py."""
+        """The imported file of ours, or the folder for an __init__.py."""
         first, *rest = self.module.split(".")
         return PurePosixPath(*rest) if first == PACKAGE.name and rest else None
 
     @property
     def target_folder(self) -> PurePosixPath | None:
-        """The folder of what of ours is imported."""
+        """The folder of the imported file."""
         if self.target is None:
             return None
         return self.target if (PACKAGE / self.target).is_dir() else self.target.parent
@@ -53,20 +53,20 @@ class Import(NamedTuple):
 
 @cache
 def trees() -> dict[PurePosixPath, ast.Module]:
-    """All files in the folders of the package, by their place in it, without those that the web UI only shows."""
+    """All files of the package by path, without the examples that the web UI shows."""
     shown = PACKAGE / "ui"
     paths = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE and shown not in path.parents)
     return {PurePosixPath(path.relative_to(PACKAGE).as_posix()): ast.parse(path.read_text()) for path in paths}
 
 
 def is_module(name: str) -> bool:
-    """Whether this is a module or a package of ours."""
+    """Whether this is one of our modules or packages."""
     place = ROOT.joinpath(*name.split("."))
     return name.split(".")[0] == PACKAGE.name and (place.is_dir() or place.with_suffix(".py").exists())
 
 
 def imports() -> Iterator[Import]:
-    """All imports, those for types included."""
+    """All imports, including type-checking imports."""
     for file, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
@@ -82,9 +82,9 @@ def imports() -> Iterator[Import]:
 
 
 def folders(inside: str) -> dict[str, set[str]]:
-    """Which folders inside a folder import from which others of these; what is deeper counts for the one it is in.
+    """The imports between the subfolders of a folder. Deeper files count for the subfolder that contains them.
 
-    inside: "" for the floors themselves. Files that are in the folder itself are in none of those inside it.
+    inside: "" for the floors. Files directly in the folder are not included.
     """
     within = PurePosixPath(inside)
 
@@ -102,7 +102,7 @@ def folders(inside: str) -> dict[str, set[str]]:
 
 
 def circles(graph: Graph) -> list[list[str]]:
-    """All that lead to each other, by group."""
+    """All cycles, as groups."""
 
     def reached(start: str) -> set[str]:
         found: set[str] = set()
@@ -123,7 +123,7 @@ def circles(graph: Graph) -> list[list[str]]:
 
 
 def rooms(inside: str) -> dict[str, set[str]]:
-    """The same as folders(), and the files that are in the folder itself, together, under its own name."""
+    """The same as folders(), including the files directly in the folder, under its own name."""
     own = PurePosixPath(inside)
     found = folders(inside)
     found[inside] = set()
@@ -136,7 +136,7 @@ def rooms(inside: str) -> dict[str, set[str]]:
 
 
 def files(inside: str) -> dict[str, set[str]]:
-    """Which files somewhere in a folder import which others there."""
+    """The imports between the files of a folder, at any depth."""
     own = PurePosixPath(inside)
     found: dict[str, set[str]] = {}
     for each in imports():
@@ -148,7 +148,7 @@ def files(inside: str) -> dict[str, set[str]]:
 
 
 def layers(graph: Graph) -> list[list[str]]:
-    """From those that import no others up to those that nobody imports; what is in a circle comes last."""
+    """Sort from modules without imports up to modules that are not imported; cycles come last."""
     left = {name: {other for other in targets if other in graph} for name, targets in graph.items()}
     found: list[list[str]] = []
     while left:
@@ -159,7 +159,7 @@ def layers(graph: Graph) -> list[list[str]]:
 
 
 def show(title: str, graph: Graph) -> None:
-    """Print a graph, its lowest part first."""
+    """Print a graph, lowest level first."""
     print(f"{title}:")
     for names in layers(graph):
         for name in names:
@@ -169,7 +169,7 @@ def show(title: str, graph: Graph) -> None:
 
 
 def main() -> int:
-    """Print what was asked for. Returns: the exit code."""
+    """Print the graph. Returns: the exit status."""
     asked = sys.argv[1:]
     for folder in asked:
         show(f"files in leveret/{folder}", files(folder))

@@ -1,11 +1,11 @@
-"""Attack a broker with everything that a client, an administrator or a bad disk may come up with, and judge it.
+"""Attack a broker with hostile clients, administrators and disks, and check its behaviour.
 
     python tools/hostile.py                              # one seed, everything
     python tools/hostile.py --minutes 60 --seeds 20
     python tools/hostile.py --seed 7 --only order chain  # some scenarios
-    python tools/hostile.py --prove                      # with planted faults, each of which has to be found
+    python tools/hostile.py --prove                      # with planted faults, all of which must be found
 
-Exit code 1 with findings, or when a planted fault is not found. See docs/hostile.md.
+Exit status 1 for findings, or if a planted fault is not found. See docs/hostile.md.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def attack(options: argparse.Namespace) -> int:
         ended = True
     except (OSError, RuntimeError, AssertionError, ValueError) as error:
         siege.tell("broken off", f"{type(error).__name__}: {error}")
-    except SystemExit:  # what was found until then is told
+    except SystemExit:  # the findings so far are reported
         siege.tell("broken off", "it was told to end")
     finally:
         siege.close()
@@ -100,7 +100,7 @@ def attack(options: argparse.Namespace) -> int:
 def main() -> int:
     """Returns: the exit code."""
     options = parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # whatever was started and mounted goes
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that processes and mounts are cleaned up
     if options.list:
         for name in SCENARIOS:
             print(f"scenario {name}")

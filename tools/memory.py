@@ -1,10 +1,10 @@
-"""Let a broker hold much more than its memory budget allows, in every way that there is, and see what it needs.
+"""Fill a broker far beyond its memory budget in various ways, and measure its memory.
 
     python tools/memory.py
     python tools/memory.py --case unacked --case replies --share 0.5
 
-Every case has a broker of its own, with a budget of 20 MB. Printed is the resident memory of its process before, and at
-most. Exit code 1 when that was more than the budget and 60 MB, or a case went wrong. See docs/performance.md.
+Every case has its own broker with a budget of 20 MB. Prints the initial and the peak resident memory of its process.
+Exit status 1 if the peak exceeds the budget by more than 60 MB, or a case failed. See docs/performance.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench import machine
 from leveret.node.node import build_name
 from tests.memory.cases import BUDGET_MB, CASES, run
 
-ROOM_MB = 60  # that a broker may need beside its budget
+ROOM_MB = 60  # a broker may need this besides its budget
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Keeps what the metrics of a RabbitMQ look like, for tests/api/test_metrics.py to compare with.
+"""Record the metrics of a RabbitMQ, for comparison in tests/api/test_metrics.py.
 
 Usage: python tools/metrics_record.py 127.0.0.1:5672 http://127.0.0.1:15672 http://127.0.0.1:15692 FILE
 """
@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.api.exposition import PAGES, fetch, shape
 from tests.api.traffic import traffic
 
-SHOWS_AFTER_S = 11.0  # RabbitMQ gathers statistics every five seconds
-LEFT_OUT = "erlang_"  # of its runtime; there are eighty
+SHOWS_AFTER_S = 11.0  # RabbitMQ updates statistics every five seconds
+LEFT_OUT = "erlang_"  # eighty metrics of its runtime
 
 
 def main() -> int:

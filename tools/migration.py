@@ -1,11 +1,11 @@
-"""Move between brokers under load, kill them and the command again and again, and count what is lost and doubled.
+"""Migrate between brokers under load, kill brokers and command repeatedly, and count lost and duplicated messages.
 
     python tools/migration.py                                     # from one Leveret to another
     python tools/migration.py --rabbitmq http://guest:guest@127.0.0.1:15672 --port 5672 --control ./rabbitmq.sh
     python tools/migration.py --rabbitmq ... --back               # from Leveret to RabbitMQ
 
-The program that --control names is called with start, and with pid, for the process that is killed. Exit code 1 when
-anything is lost, or is there twice without a mark.
+The program of --control is called with `start`, and with `pid` to print the process to kill. Exit status 1 if a message
+is lost, or duplicated without a mark.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Do it."""
+    """Run the test."""
     options = parse()
     directory = Path(tempfile.mkdtemp(prefix="leveret-migration-"))
     began_s = time.monotonic()

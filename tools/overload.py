@@ -1,13 +1,13 @@
-"""Ask much more of a broker than it can do at once, and see how long its other clients have to wait.
+"""Overload a broker, and measure the latency of another client.
 
     python tools/overload.py
     python tools/overload.py --case purge --case import-10k --share 0.1
 
-Every case has a broker of its own and, beside it, a quiet client that publishes a small message and fetches it again,
-two hundred times a second. "longest" and "stalls" are what the broker says of its event loop (`leveret status`): how
-long it was busy at a time, and how often that was more than 20 ms. Then come the round trips of the quiet client.
-"starved" is how long the broker could have run while the machine let others run: it is in all other times.
-Exit code 1 when a case went wrong. See docs/performance.md.
+Every case has its own broker and a quiet client that publishes a small message and receives it again, two hundred times
+a second. "longest" and "stalls" describe the event loop, from `leveret status`: the longest time that it was blocked,
+and how often that exceeded 20 ms. The next columns are the round trips of the quiet client. "starved" is the time that
+the broker was ready to run but other processes ran; it is part of all other times.
+Exit status 1 if a case failed. See docs/performance.md.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def parse() -> argparse.Namespace:
 
 
 def row(found: Found) -> str:
-    """One line of the table."""
+    """Print one row of the table."""
     cells = [str(getattr(found, each.name)) for each in fields(found)]
     return f"{cells[0]:20}" + "".join(f"{cell:>11}" for cell in cells[1:])
 

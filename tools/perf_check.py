@@ -1,12 +1,12 @@
-"""Count the instructions that the broker takes for a message, and compare them with the budget.
+"""Count the broker's instructions per message, and compare them with the budget.
 
-    python tools/perf_check.py                     # exit code 1 when a count has grown by more than 3 %
+    python tools/perf_check.py                     # exit status 1 if a count grew by more than 3 %
     python tools/perf_check.py --scenario ack-16
-    python tools/perf_check.py --update            # the counts of now become the budget
+    python tools/perf_check.py --update            # make the current counts the budget
 
-The counts come from callgrind, part of valgrind, and are the same on a busy machine and on a quiet one; those of a
-durable scenario depend a little on how many messages one write takes. The kernel's share is not in them. They
-differ between compilers and versions of Python, so the budget says for which it was made. See docs/performance.md.
+The counts come from callgrind, part of valgrind, and do not depend on the load of the machine; those of durable
+scenarios vary slightly with the number of messages per write. They do not include the kernel. They depend on the
+compiler and the Python version, which the budget names. See docs/performance.md.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench import brokers, generator
 from bench.scenarios import SCENARIOS, Scenario
 
-os.environ["LEVERET_MANAGEMENT_PORT"] = "off"  # what the HTTP API needs to begin is no message's
+os.environ["LEVERET_MANAGEMENT_PORT"] = "off"  # the start of the HTTP API would be counted
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUDGET = REPOSITORY / "bench" / "budget.toml"
@@ -39,12 +39,12 @@ COUNTED = (
 )
 MESSAGES = 40_000  # published; each counts as many times as it is delivered
 WARM_UP = 5_000
-DURABLE_RUNS = 3  # the least of them counts: how many messages a write takes is a matter of luck
+DURABLE_RUNS = 3  # use the minimum, as the number of messages per write varies
 TOLERANCE = 0.03
 
 
 class Count:
-    """One scenario: instructions for a delivered message, and those that the budget allows."""
+    """One scenario: instructions per delivered message, and the budget."""
 
     def __init__(self, name: str, instructions: float, budget: int | None) -> None:
         self.name = name
@@ -53,12 +53,12 @@ class Count:
 
     @property
     def change(self) -> float | None:
-        """How far the count is from its budget, 0.01 for 1 % more; None without a budget."""
+        """The relative difference to the budget, 0.01 for 1 % more; None without a budget."""
         return None if not self.budget else self.instructions / self.budget - 1
 
     @property
     def is_exceeded(self) -> bool:
-        """Whether the count has grown by more than it may."""
+        """Whether the count exceeds the tolerance."""
         return self.change is not None and self.change > TOLERANCE
 
     def __str__(self) -> str:
@@ -77,7 +77,7 @@ def parse() -> argparse.Namespace:
 
 
 def toolchain() -> str:
-    """What the counts depend on, beside the code."""
+    """The toolchain that the counts depend on."""
     return f"{platform.machine()}, CPython {platform.python_version()}, {platform.python_compiler()}"
 
 
@@ -88,7 +88,7 @@ def chosen(names: list[str] | None) -> list[Scenario]:
 
 @contextmanager
 def counted(durable: bool, directory: Path) -> Iterator[tuple[brokers.Leveret, Path]]:
-    """A broker under callgrind, and the name that its dumps begin with."""
+    """A broker under callgrind, and the prefix of its dumps."""
     dumps = directory / ("durable" if durable else "memory")
     under = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={dumps}"]
     with brokers.leveret(durable, None, directory, under) as broker:
@@ -96,7 +96,7 @@ def counted(durable: bool, directory: Path) -> Iterator[tuple[brokers.Leveret, P
 
 
 def count(scenario: Scenario, broker: brokers.Leveret, dumps: Path) -> float:
-    """Instructions for each delivered message. Raises: SystemExit when the run was not clean."""
+    """Instructions per delivered message. Raises: SystemExit, if the run had errors."""
     flags = [*scenario.arguments(), "--count"]
     _run([*flags, str(WARM_UP)], broker)
     _control("--zero", broker)
@@ -123,7 +123,7 @@ def _control(what: str, broker: brokers.Leveret) -> None:
 
 
 def write(counts: list[Count]) -> None:
-    """Make these counts the budget; those of other scenarios stay."""
+    """Write these counts to the budget. Other scenarios stay unchanged."""
     kept = {**_budget()[1], **{each.name: each.instructions for each in counts}}
     lines = ["# Instructions for a delivered message. Written by tools/perf_check.py --update.", ""]
     lines += [f'toolchain = "{toolchain()}"', "", "[instructions]"]
@@ -132,7 +132,7 @@ def write(counts: list[Count]) -> None:
 
 
 def _budget() -> tuple[str, dict[str, int]]:
-    """For which toolchain the budget is, and what it allows."""
+    """The toolchain of the budget, and the allowed counts."""
     if not BUDGET.exists():
         return toolchain(), {}
     found = tomllib.loads(BUDGET.read_text())
@@ -140,7 +140,7 @@ def _budget() -> tuple[str, dict[str, int]]:
 
 
 def main() -> int:
-    """Count, compare, say so."""
+    """Count, compare and report."""
     arguments = parse()
     if shutil.which("valgrind") is None:
         print("perf-check needs valgrind; install it with the system's package manager", file=sys.stderr)
@@ -167,7 +167,7 @@ def main() -> int:
     if arguments.update:
         write(counts)
     elif any(each.is_exceeded for each in counts):
-        print(f"more than {TOLERANCE:.0%} over the budget: mend it, or run with --update and say why in the commit")
+        print(f"more than {TOLERANCE:.0%} over the budget: fix it, or run with --update and explain why in the commit")
         return 1
     return 0
 

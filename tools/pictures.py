@@ -1,9 +1,9 @@
-"""Make the pictures of the web UI that the README and the docs show, from a broker with a shop on it.
+"""Make the screenshots of the web UI for the README and the docs, from a broker with an example shop.
 
     python tools/pictures.py                   # all of them, into docs/pictures
     python tools/pictures.py --only overview
 
-Each is made twice, for light and dark.
+Each is made twice, for light and dark mode.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from tests.api.place import Started
 from tests.ui.browser import OPTIONS, chromium, opened
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "pictures"
-LIVES_S = 45.0  # of the shop, before the first picture: charts need something to show
+LIVES_S = 45.0  # run time of the shop before the first picture, so that charts have data
 SETTLES_MS = 3_500
 
 
 def nothing(page: Page) -> None:
-    """Show the page as it opens."""
+    """Leave the page as it opens."""
 
 
 def publish_ten(page: Page) -> None:
-    """Give the workers of the playground something to do."""
+    """Publish messages for the workers of the playground."""
     page.get_by_role("button", name="Publish 10").click()
     page.wait_for_timeout(SETTLES_MS)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One. where: its address in the UI. act: what is done on the page before."""
+    """One picture. where: its address in the UI. act: prepares the page."""
 
     name: str
     where: str
@@ -60,7 +60,7 @@ PICTURES = (
 
 
 def main() -> None:
-    """See the head of this file."""
+    """See the module docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[each.name for each in PICTURES], help="names of pictures")
     options = parser.parse_args()

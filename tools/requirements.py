@@ -1,8 +1,8 @@
-"""Prints what an extra of pyproject.toml asks for, one requirement a line, with what its own extras ask for.
+"""Print the requirements of an extra in pyproject.toml, one per line, including nested extras.
 
 Usage: python tools/requirements.py EXTRA
 
-So that what tests need can be installed without building the package once more.
+This allows installing test dependencies without building the package again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
 def requirements(extra: str, extras: dict[str, list[str]], name: str) -> Iterator[str]:
-    """What an extra asks for. name: of the package, whose other extras it may name."""
+    """The requirements of an extra. name: of the package, to resolve nested extras."""
     for each in extras[extra]:
         inner = re.fullmatch(rf"{name}\[([\w, -]+)\]", each)
         if inner is None:

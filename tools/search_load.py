@@ -1,14 +1,14 @@
-"""What it costs to look through a queue of a million messages on the disk: seconds, the latency of others, memory.
+"""Measure the cost of searching a million messages on disk: seconds, latency of other clients, memory.
 
     python tools/search_load.py                       # a million messages of 1 KiB, some minutes
     python tools/search_load.py --messages 100000 --acted 10000
 
-All messages are persistent and JSON. One in the middle and the last one fit; each search goes through all of them. Then
-so many are counted in a dry run, moved and deleted. Beside each, a client publishes a message to itself a hundred times
-a second; "alone" is the same client before.
+All messages are persistent JSON. Only one in the middle and the last one match, so each search reads all of them. After
+that, messages are counted in a dry run, moved and deleted. Meanwhile another client publishes a message to itself a
+hundred times a second; "alone" is the same client before.
 
-Exit code 1 when a search took longer than 20 s for a million, p99 of that client grew by more than 10 ms, the broker
-needed more memory than an idle one, its budget and 30 MB, or an answer was wrong. See docs/performance.md.
+Exit status 1 if a search took longer than 20 s per million, p99 of that client grew by more than 10 ms, memory exceeded
+that of an idle broker plus the budget plus 30 MB, or an answer was wrong. See docs/performance.md.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from tests.overload.field import favour
 
 QUEUE, OTHER = "orders", "parking"
 SIZE = 1024  # bytes of a body
-BLOCK = 1000  # messages that are published and confirmed at once
+BLOCK = 1000  # messages published and confirmed at once
 PATIENCE_S = 120.0
-EVERY_S = 0.01  # from one round trip to the next
+EVERY_S = 0.01  # between round trips
 ALONE_S = 10.0
-SEARCH_S = 20.0  # that a search may take for a million messages
-SLOWER_MS = 10.0  # that p99 of others may grow by
-ROOM_MB = 30.0  # for pages, and messages on their way to the disk: beside the budget, and what an idle broker needs
+SEARCH_S = 20.0  # maximum for a search of a million messages
+SLOWER_MS = 10.0  # maximum growth of the other client's p99
+ROOM_MB = 30.0  # for pages and pending writes, besides the budget and an idle broker
 MB = 1_000_000
 LOGIN = {"Authorization": f"Basic {base64.b64encode(b'guest:guest').decode()}", "Content-Type": "application/json"}
 
@@ -71,7 +71,7 @@ def body(number: int, fits: bool) -> bytes:
 
 
 class Broker:
-    """A broker on a data directory. directory: where that is. budget_mb: for messages in memory."""
+    """A broker on a data directory. budget_mb: for messages in memory."""
 
     def __init__(self, directory: Path, budget_mb: int) -> None:
         options = ("--memory-budget", str(budget_mb * MB), "--management-port", "0", "--log-level", "error")
@@ -79,25 +79,25 @@ class Broker:
         self.pid = self.server.process.pid
 
     def connect(self) -> Peer:
-        """A client of AMQP, which waits patiently."""
+        """An AMQP client with a long timeout."""
         peer = Peer((self.server.host, self.server.port)).login()
         peer.link.socket.settimeout(PATIENCE_S)
         return peer
 
     def memory_mb(self, key: str) -> float:
-        """Resident memory of the process: VmRSS now, or VmHWM at most since that was forgotten."""
+        """Resident memory of the process: VmRSS is the current value, VmHWM the peak since its reset."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith(key)).split()[1]) * 1024 / MB
 
 
 def declare(channel: Channel) -> None:
-    """Make the queues."""
+    """Declare the queues."""
     channel.queue(QUEUE, exclusive=False, durable=True)
     channel.queue(OTHER, exclusive=False, durable=True)
 
 
 def fill(channel: Channel, count: int) -> None:
-    """Publish so many messages, and wait until all are safe."""
+    """Publish messages, and wait until all are confirmed."""
     channel.confirm()
     properties = Properties(delivery_mode=2, content_type="application/json")
     fitting = (count // 2, count - 1)
@@ -115,7 +115,7 @@ def fill(channel: Channel, count: int) -> None:
 
 
 def ask(api: str, what: str, wanted: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-    """Search or act. Returns: seconds, and what the last line of the answer says. Raises: AssertionError."""
+    """Search or act. Returns: seconds, and the last line of the answer. Raises: AssertionError."""
     url = f"{api}/api/leveret/queues/%2F/{QUEUE}/messages/{what}"
     request = urllib.request.Request(url, json.dumps(wanted).encode(), LOGIN)
     began_s = time.perf_counter()
@@ -130,7 +130,7 @@ def ask(api: str, what: str, wanted: dict[str, Any]) -> tuple[float, dict[str, A
 
 
 class Measure:
-    """Cases on one broker. limit_mb: memory that it may need. wrong: what was not as it should be."""
+    """Cases on one broker. limit_mb: maximum memory. wrong: problems found."""
 
     def __init__(self, broker: Broker, messages: int, acted: int, limit_mb: float) -> None:
         self.wrong: list[str] = []
@@ -141,7 +141,7 @@ class Measure:
         self._channel, self._queue = consumed(broker.connect())
 
     def _round_trips(self, is_over: Callable[[], bool]) -> list[float]:
-        """Returns: p50, p99 and the longest in ms."""
+        """Returns: p50, p99 and maximum in ms."""
         found = round_trips(self._channel, self._queue, self._broker.pid, EVERY_S, is_over)
         return [percentile(found, share) * 1000 for share in (0.5, 0.99, 1)]
 
@@ -177,7 +177,7 @@ class Measure:
             self.wrong.append(f"{name}: {peak_mb:.0f} MB, more than {self._limit_mb:.0f}")
 
     def count(self) -> None:
-        """See what is left in the queues, if everything was done."""
+        """Check the remaining messages, if all cases ran."""
         left = (self._channel.ready(QUEUE), self._channel.ready(OTHER))
         if left != (self._messages - 2 * self._acted, self._acted):
             self.wrong.append(f"{left} messages are left")

@@ -1,10 +1,10 @@
-"""Let a mixed load run on one broker for a long time, and see whether it loses anything or grows.
+"""Run a mixed load on one broker for a long time, and check for losses and growth.
 
     python tools/soak.py --minutes 60
     python tools/soak.py --minutes 10 --parts durable rpc churn --json soak.json
 
-Exit code 1 when memory, open files, threads or disk space have grown, or a message was lost, duplicated, in the wrong
-order, early or not flagged as redelivered. See docs/durability.md.
+Exit status 1 if memory, open files, threads or disk space grew, or a message was lost, duplicated, reordered, early or
+not flagged as redelivered. See docs/durability.md.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def parse() -> argparse.Namespace:
 
 
 class Table:
-    """One line for each minute."""
+    """Prints one line per minute."""
 
     def __init__(self) -> None:
         self._minute: list[Sample] = []
@@ -61,13 +61,13 @@ class Table:
         print("".join(f"{column:>11}" for column in COLUMNS), flush=True)
 
     def add(self, sample: Sample) -> None:
-        """Another measurement."""
+        """Add a measurement."""
         if self._minute and sample.when_s // 60 > self._minute[-1].when_s // 60:
             self.end()
         self._minute.append(sample)
 
     def end(self) -> None:
-        """Print the minute."""
+        """Print the line of the current minute."""
         if not self._minute:
             return
         last, before = self._minute[-1], self._before or self._minute[0]
@@ -84,7 +84,7 @@ class Table:
 
 
 def report(outcome: Outcome) -> None:
-    """Print the end of a run."""
+    """Print the result of a run."""
     rest = outcome.rest
     print(f"\nat rest: {rest.memory:.1f} MB of memory, {rest.files} files, {rest.disk:.1f} MB on disk")
     print(", ".join(f"{what} {count}" for what, count in sorted(outcome.counts.items())))

@@ -1,10 +1,10 @@
-"""Leave the web UI open for a while, on a broker with many queues and a shop, and see whether its memory stays flat.
+"""Keep the web UI open on a broker with many queues and an example shop, and check that its memory does not grow.
 
     python tools/ui_soak.py                              # ten minutes, 5 000 queues
     python tools/ui_soak.py --minutes 2 --queues 500
 
-It goes from page to page, again and again, and measures the heap and the elements of the page after each round, when
-the garbage is collected. It fails when the last rounds need clearly more than the first ones, or the page has an error.
+It visits all pages repeatedly, and measures the heap and the elements of the page after each round, after a garbage
+collection. It fails if the last rounds need clearly more than the first ones, or if a page has an error.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ ROUND = (
     "queues?only=busy",
 )
 STAY_S = 6.0  # on each page
-GROWTH = 1.25  # of the last rounds against the first ones
-ROOM = 4 << 20  # bytes that may be more all the same
-STEP = 1_000  # queues that are declared at once
+GROWTH = 1.25  # maximum ratio of the last rounds to the first ones
+ROOM = 4 << 20  # bytes of growth that are always allowed
+STEP = 1_000  # queues to declare at once
 
 
 def measure(session: CDPSession) -> tuple[int, int]:
-    """Bytes of the heap, and elements."""
+    """The size of the heap in bytes, and the number of elements."""
     session.send("HeapProfiler.collectGarbage")
     found = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
     return int(found["JSHeapUsedSize"]), int(found["Nodes"])
@@ -57,7 +57,7 @@ def furnish(http: Http, queues: int) -> None:
 
 
 def soak(ui: Ui, until: float) -> list[int]:
-    """Go round, and tell. Returns: the bytes after each round."""
+    """Visit the pages in rounds. Returns: the heap size after each round."""
     session = ui.page.context.new_cdp_session(ui.page)
     session.send("Performance.enable")
     heaps: list[int] = []
@@ -72,7 +72,7 @@ def soak(ui: Ui, until: float) -> list[int]:
 
 
 def main() -> None:
-    """See the head of this file."""
+    """See the module docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--queues", type=int, default=5_000)

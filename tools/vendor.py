@@ -1,9 +1,9 @@
-"""Fetch what the web UI has from others: files of npm packages, as leveret/ui/vendor/vendor.toml lists them.
+"""Download the third-party files of the web UI from npm packages, as listed in leveret/ui/vendor/vendor.toml.
 
-    python tools/vendor.py            # fetch all, and write those that are missing or differ
-    python tools/vendor.py --check    # say which of them are not what npm has
+    python tools/vendor.py            # download all, and write missing or different files
+    python tools/vendor.py --check    # report files that differ from npm
 
-A new version is a new line in vendor.toml; the hash is of the file as it is in the package.
+To update, change the version in vendor.toml; the hash is of the file in the package.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REGISTRY = "https://registry.npmjs.org"
 
 
 def fetch(package: str, version: str) -> dict[str, bytes]:
-    """The files of a package, by their paths."""
+    """The files of a package, by path."""
     base = package.rpartition("/")[2]
     with urllib.request.urlopen(f"{REGISTRY}/{package}/-/{base}-{version}.tgz", timeout=60) as answer:
         packed = io.BytesIO(answer.read())
@@ -33,22 +33,22 @@ def fetch(package: str, version: str) -> dict[str, bytes]:
 
 
 def look(wanted: dict[str, Any], files: dict[str, bytes], is_check: bool) -> str:
-    """Write one file, unless it is right already. Returns: what is wrong, empty for nothing."""
+    """Write one file, unless it is up to date. Returns: the problem, or empty."""
     content = files[wanted["path"]]
     if hashlib.sha256(content).hexdigest() != wanted["sha256"]:
-        return f"{wanted['name']}: {wanted['package']} {wanted['version']} has another file than vendor.toml says"
+        return f"{wanted['name']}: the file in {wanted['package']} {wanted['version']} does not match vendor.toml"
     where = FOLDER / wanted["name"]
     if where.is_file() and where.read_bytes() == content:
         return ""
     if is_check:
-        return f"{wanted['name']} is not what {wanted['package']} {wanted['version']} has"
+        return f"{wanted['name']} differs from {wanted['package']} {wanted['version']}"
     where.write_bytes(content)
     print(f"{wanted['name']} written")
     return ""
 
 
 def main() -> None:
-    """See the head of this file."""
+    """See the module docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()

@@ -1,8 +1,7 @@
-"""Administration: every verb by its name, with plain values as JSON has them.
+"""Administration: all verbs by name, with JSON values as arguments and results.
 
-A verb is a function of the broker in one of the files beside this one; what it takes is read from its signature.
-The command line and other faces of the broker call perform(), in the process of the broker or on a data directory
-that no broker uses.
+A verb is a function in one of the modules of this package; its signature defines its arguments. The command line and
+other interfaces call perform(), in the process of the broker or on a data directory that no broker uses.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ FUNCTIONS: tuple[Callable[..., object], ...] = (
     logs.show_log_levels,
     logs.set_log_level,
 )
-CHECKS_ITSELF = frozenset(("import_definitions",))  # what it is given, entry by entry
+CHECKS_ITSELF = frozenset(("import_definitions",))  # verbs that check their arguments themselves
 LIVE = frozenset(
     (
         *("trace_vhost", "repair_queue", "export_messages", "import_messages", "show_status"),
@@ -88,10 +87,9 @@ LIVE = frozenset(
 
 
 class Verb:
-    """One verb. changes: whether it may change the broker; is_live: whether only a running one can do it.
+    """One verb. changes: whether it may change the broker. is_live: whether it requires a running broker.
 
-    function: what does it.
-    is_persisted: whether the data directory keeps what it does, among definitions.
+    function: its implementation. is_persisted: whether its changes are stored in the data directory.
     """
 
     def __init__(self, function: Callable[..., object]) -> None:
@@ -99,7 +97,7 @@ class Verb:
         self.changes = not self.name.startswith(("list_", "export_", "show_"))
         self.is_live = self.name in LIVE
         self.is_persisted = self.changes and not self.is_live
-        removes = self.name.startswith(("delete_", "clear_"))  # what is there already, under whatever name
+        removes = self.name.startswith(("delete_", "clear_"))  # existing objects, even with invalid names
         self._checks = self.changes and not removes and self.name not in CHECKS_ITSELF
         self.function = function
         hints = get_type_hints(function, include_extras=True)
@@ -112,7 +110,7 @@ class Verb:
         self._arguments = msgspec.defstruct(self.name, fields, kw_only=True, forbid_unknown_fields=True)
 
     def perform(self, broker: Broker, arguments: dict[str, object]) -> object:
-        """Do it. Raises: AdministrationError."""
+        """Perform the verb. Raises: AdministrationError."""
         if self._checks:
             texts.check(arguments)
         try:
@@ -138,12 +136,12 @@ class Administration:
         self._broker = broker
 
     def perform(self, verb: str, arguments: dict[str, object]) -> object:
-        """Do what a verb says, and return what it answers: values that JSON has, or a Promise of them.
+        """Perform a verb and return its result: JSON values, or a Promise of them.
 
-        Bytes are the exception, for the messages of a queue: the argument `data`, and `data` in an answer.
+        The messages of a queue are an exception: `data` in arguments and results is bytes.
 
-        The change is durable once Broker.durable_revision has reached the Broker.revision of after this call.
-        Raises: AdministrationError, whose text is one sentence for the person who asked.
+        The change is durable once Broker.durable_revision reaches the value of Broker.revision after this call.
+        Raises: AdministrationError, with one sentence for the user.
         """
         found = VERBS.get(verb)
         if found is None:
@@ -152,7 +150,7 @@ class Administration:
 
 
 def is_persisted(verb: str) -> bool:
-    """Whether the data directory keeps what a verb does, so that whoever asks for it waits for the disk."""
+    """Whether the changes of a verb are stored in the data directory, so that its caller waits for the commit."""
     found = VERBS.get(verb)
     return found is not None and found.is_persisted
 

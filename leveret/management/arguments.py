@@ -1,4 +1,4 @@
-"""x-arguments between field tables and JSON, with the types that RabbitMQ gives them.
+"""Convert arguments between field tables and JSON, with the same types as RabbitMQ.
 
 Source: rabbit_misc.erl to_amqp_table and amqp_table.
 """
@@ -23,12 +23,12 @@ from leveret.wire.fields import (
 )
 
 MAX_LONG = (1 << 63) - 1
-MAX_VALUES = 100_000  # more than fit into the frame with which a client could declare the same
+MAX_VALUES = 100_000  # more than fit into the frame of a client's declaration
 MAX_TIMESTAMP = (1 << 64) - 1
 
 
 class BadArgument(Exception):
-    """A JSON value that no argument can have. path: below the arguments, as `.x-thing[2]`."""
+    """A JSON value that is not possible as an argument. path: relative to the arguments, such as `.x-thing[2]`."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(reason)
@@ -37,9 +37,9 @@ class BadArgument(Exception):
 
 
 def from_json(content: dict[str, object]) -> Table:
-    """Arguments of JSON values: whole numbers become long, others double, null void. Raises: BadArgument."""
+    """Arguments from JSON: whole numbers become long, others double, null becomes void. Raises: BadArgument."""
     if has_more_values(content, MAX_VALUES):
-        raise BadArgument("", f"more than {MAX_VALUES} values; no client could declare the same")
+        raise BadArgument("", f"more than {MAX_VALUES} values, which no client could declare")
     for name, value in content.items():
         if is_too_deep(value):
             raise BadArgument(f".{name}", TOO_DEEP)
@@ -52,7 +52,7 @@ def _table(content: dict[str, object], path: str) -> Table:
         if not is_text(name, "surrogateescape"):
             raise BadArgument(f"{path}.{name}", NO_TEXT)
         if len(name.encode("utf-8", "surrogateescape")) > MAX_NAME:
-            raise BadArgument(f"{path}.{name[:20]}...", "the name of an argument has at most 255 bytes")
+            raise BadArgument(f"{path}.{name[:20]}...", "the name of an argument can have at most 255 bytes")
         result[name] = _field(value, f"{path}.{name}")
     return result
 
@@ -62,7 +62,7 @@ def _field(value: object, path: str) -> Field:
         return boolean(value)
     if isinstance(value, int):
         if MAX_LONG < value <= MAX_TIMESTAMP:
-            return timestamp(value)  # the one type that has such numbers
+            return timestamp(value)  # the only type with such numbers
         if not -MAX_LONG - 1 <= value <= MAX_LONG:
             raise BadArgument(path, f"{value} does not fit into 64 bits")
         return long(value)
@@ -80,13 +80,13 @@ def _field(value: object, path: str) -> Field:
 
 
 Target = dict[str, object] | list[object]
-Pending = list[tuple[Table | list[Field], Target]]  # what is to be written, and where to
+Pending = list[tuple[Table | list[Field], Target]]  # values to convert, with their destinations
 
 
 def to_json(content: Table) -> dict[str, object]:
-    """The values of a table as JSON can say them; the width of numbers is lost, as in RabbitMQ.
+    """A table as JSON. The width of numbers is lost, as in RabbitMQ.
 
-    However deep they are nested: what earlier versions have taken may be more than what is taken now.
+    Supports any nesting depth, as earlier versions accepted deeper tables than this one.
     """
     result: dict[str, object] = {}
     pending: Pending = [(content, result)]
@@ -102,7 +102,7 @@ def to_json(content: Table) -> dict[str, object]:
 
 
 def _value(field: Field, pending: Pending) -> object:
-    """A value; one that has others in it is empty as yet, and pending."""
+    """A value. A nested one is returned empty and added to pending."""
     value = field.value
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")

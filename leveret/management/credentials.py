@@ -1,4 +1,4 @@
-"""Credentials from what a verb or a definitions file gives: a password, or the hash of one."""
+"""Credentials from a password or a password hash, given to a verb or in a definitions file."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ MAX_PASSWORD = 65535  # characters
 
 
 def read_credential(password: str | None, password_hash: str | None, algorithm: str | None) -> Credential:
-    """A credential: of a hash, else of a password, else one that no password fits.
+    """A credential from a hash, else from a password, else one that no password matches.
 
-    algorithm: of the hash, or to hash the password with; None for RabbitMQ's usual one, or Argon2 for a password.
+    algorithm: of the hash, or to hash the password with; None for RabbitMQ's default, or Argon2 for a password.
     Raises: InvalidError.
     """
     if password_hash is not None:
@@ -33,7 +33,7 @@ def read_credential(password: str | None, password_hash: str | None, algorithm: 
     if password is None:
         return NOBODY
     if not password:
-        raise InvalidError("the password must not be empty: nobody can log in with an empty one")
+        raise InvalidError("the password must not be empty: a login with an empty password is not possible")
     if len(password) > MAX_PASSWORD:
         raise InvalidError(f"the password has {len(password)} characters; at most {MAX_PASSWORD} are allowed")
     if algorithm in (None, ARGON2):
@@ -44,7 +44,7 @@ def read_credential(password: str | None, password_hash: str | None, algorithm: 
 
 def _check_algorithm(algorithm: str) -> None:
     if algorithm not in SALTED and algorithm != ARGON2:
-        raise InvalidError(f"'{algorithm}' is no hashing algorithm; there are {', '.join([*SALTED, ARGON2])}")
+        raise InvalidError(f"'{algorithm}' is not a hashing algorithm; choose from {', '.join([*SALTED, ARGON2])}")
 
 
 def _read_hash(text: str, algorithm: str) -> Credential:
@@ -53,7 +53,7 @@ def _read_hash(text: str, algorithm: str) -> Credential:
     _check_algorithm(algorithm)
     if algorithm == ARGON2:
         if not text.startswith("$argon2"):
-            raise InvalidError("an Argon2 hash begins with $argon2")
+            raise InvalidError("an Argon2 hash must begin with $argon2")
         if is_too_dear(text):
             raise InvalidError("the Argon2 hash takes too long to check; make one that takes less than a second")
         return Credential(algorithm, text)
@@ -64,5 +64,5 @@ def _read_hash(text: str, algorithm: str) -> Credential:
     except (binascii.Error, ValueError):
         raise InvalidError("the password hash is not base64") from None
     if size <= SALT_SIZE:
-        raise InvalidError("the password hash is too short: it has to be a salt and a hash")
+        raise InvalidError("the password hash is too short: it must contain a salt and a hash")
     return Credential(algorithm, text)

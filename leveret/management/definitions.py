@@ -1,4 +1,4 @@
-"""Export of everything that is declared, as a definitions file that RabbitMQ imports.
+"""Export all definitions as a file that RabbitMQ can import.
 
 Source: rabbit_definitions.erl all_definitions, rabbit_mgmt_wm_definitions.erl.
 """
@@ -27,7 +27,7 @@ from leveret.management.vhosts import find_vhost
 from leveret.wire.versions import DEFINITIONS_VERSION
 
 AT_ONCE = 100  # entries
-NOTES = "notes"  # beside the sections, of what is not in the file as it is here
+NOTES = "notes"  # key besides the sections, for differences between the file and this broker
 SECTIONS = (
     "users",
     "vhosts",
@@ -63,15 +63,14 @@ HEADER_KEYS = frozenset(
 def export_definitions(
     broker: Broker, vhost: str | None = None, target: str | None = None, plugins: tuple[str, ...] = ()
 ) -> Promise:
-    """All definitions, or those of one virtual host without its name, which can be imported into another one.
+    """All definitions, or those of one virtual host without its name, for import into another one.
 
-    target: the broker that is to take them without an error, one of TARGETS; plugins: that are enabled there. What it
-    does not take is left out, and the answer has `notes` beside the file: a subject and a reason each.
-    What belongs to one connection is left out, as are the exchanges that every virtual host has. Done in pieces: what
-    clients change meanwhile may be in it or not.
+    target: fit the file to this broker, one of TARGETS; plugins: enabled there. Unsupported definitions are left out,
+    and the answer contains `notes` with a subject and a reason each. Exclusive queues and the predeclared exchanges are
+    always left out. The export runs in steps; it may or may not contain changes that clients make meanwhile.
     """
     if plugins and target is None:
-        raise InvalidError("plugins are of a broker; say of which")
+        raise InvalidError("plugins require a target")
     taker = None if target is None else find_target(target, plugins)
     answer: dict[str, object] = {}
     steps = export_steps(broker, answer) if vhost is None else _of_one(broker, find_vhost(broker, vhost), answer)
@@ -79,7 +78,7 @@ def export_definitions(
 
 
 def _fitted(steps: Iterator[bool], answer: dict[str, object], target: Target) -> Iterator[bool]:
-    """Export, and make it what another broker takes."""
+    """Export, then fit the result to another broker."""
     yield from steps
     fitting = Fitting(answer, target)
     yield from fitting.run()
@@ -87,7 +86,7 @@ def _fitted(steps: Iterator[bool], answer: dict[str, object], target: Target) ->
 
 
 def export_steps(broker: Broker, answer: dict[str, object]) -> Iterator[bool]:
-    """Put all definitions into an answer; yields where others may have their turn."""
+    """Put all definitions into an answer. Yields between steps, so that clients can be served."""
     vhosts = sorted(broker.vhosts.values(), key=lambda each: each.name)
     answer.update(
         {
@@ -140,7 +139,7 @@ def _of_one(broker: Broker, vhost: VirtualHost, answer: dict[str, object]) -> It
 
 
 def _has_exchange(broker: Broker, permission: dict[str, object]) -> bool:
-    """Whether a topic permission can be imported; a transient exchange is not there after a restart."""
+    """Whether the exchange of a topic permission exists; a transient one is gone after a restart."""
     return permission["exchange"] in broker.vhosts[str(permission["vhost"])].exchanges
 
 
@@ -170,7 +169,7 @@ def _user(user: User) -> dict[str, object]:
         "tags": list(user.tags),
         "limits": dict(user.limits),
     }
-    if credential.algorithm == ARGON2:  # RabbitMQ would refuse the whole file; there this user gets no password
+    if credential.algorithm == ARGON2:  # RabbitMQ would refuse the whole file; the user gets no password there
         entry["password_hash"] = ""
         entry["hashing_algorithm"] = SHA256
         entry["leveret_credential"] = {"algorithm": credential.algorithm, "hash": credential.hash}
@@ -193,7 +192,7 @@ def _metadata(vhost: VirtualHost) -> dict[str, object]:
 
 
 def _parameters(broker: Broker, vhost: VirtualHost) -> list[dict[str, object]]:
-    """Operator policies and limits in RabbitMQ's own form, and what is kept for others."""
+    """Operator policies and limits in RabbitMQ's format, and stored parameters."""
     found: list[dict[str, object]] = []
     if vhost.limits:
         component = parameters.VHOST_LIMITS
@@ -207,13 +206,13 @@ def _parameters(broker: Broker, vhost: VirtualHost) -> list[dict[str, object]]:
 
 def _queues(vhost: VirtualHost) -> Iterator[dict[str, object]]:
     for name in sorted(vhost.queues):
-        queue = vhost.queues.get(name)  # if it is still there
+        queue = vhost.queues.get(name)  # may be deleted by now
         if queue is not None and not queue.owner:
             yield _queue(queue)
 
 
 def _queue(queue: Queue) -> dict[str, object]:
-    arguments = {"x-queue-type": "classic", **to_json(queue.arguments)}  # whatever the default is where it goes
+    arguments = {"x-queue-type": "classic", **to_json(queue.arguments)}  # independent of the default type in the target
     entry: dict[str, object] = {
         "name": queue.name,
         "type": arguments["x-queue-type"] or "classic",

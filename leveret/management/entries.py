@@ -1,4 +1,4 @@
-"""The entries of a definitions file, as RabbitMQ writes them. Unknown keys in an entry are ignored, as there."""
+"""The entries of a definitions file in RabbitMQ's format. Unknown keys are ignored, as in RabbitMQ."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Any
 
 import msgspec
 
-CHANGED = "leveret_changed"  # key of a queue
+CHANGED = "leveret_changed"  # key of a queue entry
 
-# An empty map may have become an empty list on its way through Erlang.
+# Erlang may have turned an empty map into an empty list.
 Map = dict[str, Any] | list[Any]
 
 
 class OwnCredential(msgspec.Struct, kw_only=True):
-    """A hash that RabbitMQ cannot read, in a key of our own that it ignores."""
+    """A hash that RabbitMQ cannot read, in a separate key that it ignores."""
 
     algorithm: str
     hash: str
 
 
 class UserEntry(msgspec.Struct, kw_only=True):
-    """One of `users`. tags: text with commas before RabbitMQ 3.9. password: not exported, but understood."""
+    """An entry of `users`. tags: comma-separated text before RabbitMQ 3.9. password: never exported, but accepted."""
 
     name: str
     password_hash: str | None = None
@@ -32,7 +32,7 @@ class UserEntry(msgspec.Struct, kw_only=True):
 
 
 class VhostMetadata(msgspec.Struct, kw_only=True):
-    """What is said about a virtual host. protected_from_deletion: where it is, as RabbitMQ from 4.0 on."""
+    """The metadata of a virtual host. protected_from_deletion: only if set, as in RabbitMQ 4.0 and later."""
 
     description: str | None = None
     tags: list[str] | str | None = None
@@ -41,7 +41,7 @@ class VhostMetadata(msgspec.Struct, kw_only=True):
 
 
 class VhostEntry(VhostMetadata, kw_only=True):
-    """One of `vhosts`. What metadata says counts unless it stands beside it as well."""
+    """An entry of `vhosts`. Its own keys take precedence over those in metadata."""
 
     name: str
     metadata: VhostMetadata | None = None
@@ -49,7 +49,7 @@ class VhostEntry(VhostMetadata, kw_only=True):
 
 
 class PermissionEntry(msgspec.Struct, kw_only=True):
-    """One of `permissions`."""
+    """An entry of `permissions`."""
 
     user: str
     vhost: str | None = None
@@ -59,7 +59,7 @@ class PermissionEntry(msgspec.Struct, kw_only=True):
 
 
 class TopicPermissionEntry(msgspec.Struct, kw_only=True):
-    """One of `topic_permissions`."""
+    """An entry of `topic_permissions`."""
 
     user: str
     vhost: str | None = None
@@ -69,7 +69,7 @@ class TopicPermissionEntry(msgspec.Struct, kw_only=True):
 
 
 class ExchangeEntry(msgspec.Struct, kw_only=True):
-    """One of `exchanges`. What does not say whether it is durable is, as with RabbitMQ."""
+    """An entry of `exchanges`. Durable by default, as in RabbitMQ."""
 
     vhost: str | None = None
     name: str
@@ -81,9 +81,9 @@ class ExchangeEntry(msgspec.Struct, kw_only=True):
 
 
 class QueueEntry(msgspec.Struct, kw_only=True):
-    """One of `queues`. Its type is the argument x-queue-type; the key `type` beside it is for readers.
+    """An entry of `queues`. Its type is the argument x-queue-type; the key `type` is only for readers.
 
-    leveret_changed: what an operator has changed of its arguments, in a key of our own that RabbitMQ ignores.
+    leveret_changed: arguments changed by an operator, in a separate key that RabbitMQ ignores.
     """
 
     vhost: str | None = None
@@ -95,7 +95,7 @@ class QueueEntry(msgspec.Struct, kw_only=True):
 
 
 class BindingEntry(msgspec.Struct, kw_only=True):
-    """One of `bindings`."""
+    """An entry of `bindings`."""
 
     vhost: str | None = None
     source: str
@@ -106,7 +106,7 @@ class BindingEntry(msgspec.Struct, kw_only=True):
 
 
 class PolicyBody(msgspec.Struct, kw_only=True):
-    """What a policy says; the value of an operator policy among `parameters`. priority: a whole number, as 1 or 1.0."""
+    """The content of a policy, or the value of an operator policy in `parameters`. priority: 1 or 1.0."""
 
     pattern: str
     definition: dict[str, Any]
@@ -115,14 +115,14 @@ class PolicyBody(msgspec.Struct, kw_only=True):
 
 
 class PolicyEntry(PolicyBody, kw_only=True):
-    """One of `policies`."""
+    """An entry of `policies`."""
 
     vhost: str | None = None
     name: str
 
 
 class ParameterEntry(msgspec.Struct, kw_only=True):
-    """One of `parameters`."""
+    """An entry of `parameters`."""
 
     vhost: str | None = None
     component: str
@@ -131,7 +131,7 @@ class ParameterEntry(msgspec.Struct, kw_only=True):
 
 
 class GlobalParameterEntry(msgspec.Struct, kw_only=True):
-    """One of `global_parameters`."""
+    """An entry of `global_parameters`."""
 
     name: str
     value: Any

@@ -1,7 +1,7 @@
-"""Fitting: an export becomes what another broker takes without an error, and a note says what is not as it was.
+"""Fit an export to another broker: remove what that broker does not support, and note each difference.
 
-What the other broker takes is in leveret/management/targets.py; here is only how an entry of each section is held
-against that. What hangs in the air without something that is left out, goes with it.
+leveret/management/targets.py defines what the other broker supports; this module checks each entry against it. Entries
+that depend on a removed entry are removed too.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ Entry = dict[str, Any]
 
 
 class LeftOut(Exception):
-    """An entry is not for the other broker; the text says why."""
+    """The other broker does not support an entry. The text says why."""
 
 
 class Fitting:
-    """One export on its way to another broker. notes: subject and reason of each thing that is not as it was."""
+    """Fits one export to another broker. notes: subject and reason of each difference."""
 
     def __init__(self, content: dict[str, object], target: Target) -> None:
         self.notes: list[dict[str, str]] = []
         self._content = content
         self._target = target
-        self._own = content.get("original_vhost_name")  # virtual host of entries that name none
-        self._gone: set[tuple[str, object, object]] = set()  # kind, virtual host and name of what is left out
+        self._own = content.get("original_vhost_name")  # virtual host of entries without one
+        self._gone: set[tuple[str, object, object]] = set()  # kind, virtual host and name of removed entries
         queues = content["queues"]
         assert isinstance(queues, list)
         self._queues = Counter(entry.get("vhost", self._own) for entry in queues)
 
     def run(self) -> Iterator[bool]:
-        """Change the entries in place; yields where others may have their turn."""
+        """Change the entries in place. Yields between steps, so that clients can be served."""
         self._content["rabbit_version"] = self._content["rabbitmq_version"] = self._target.version
         if "limits" in self._content:
             self._limit(self._own, self._content["limits"])
@@ -70,7 +70,7 @@ class Fitting:
             except LeftOut as error:
                 self._note(f"left out: {error}")
             except BadText:
-                self._note("left out: it has bytes that are not UTF-8, which no JSON has")
+                self._note("left out: it contains bytes that are not UTF-8, which JSON cannot represent")
             else:
                 kept.append(entry)
         self._content[key] = kept
@@ -78,7 +78,7 @@ class Fitting:
     def _note(self, reason: str) -> None:
         self.notes.append({"subject": self._subject, "reason": reason})
 
-    # -- what an entry is called
+    # -- names of entries
 
     def _named(self, kind: str, entry: Entry) -> str:
         return f"{kind} '{entry['name']}' in virtual host '{entry.get('vhost', self._own)}'"
@@ -103,20 +103,22 @@ class Fitting:
         if entry["hashing_algorithm"] not in self._target.hashes or "leveret_credential" in entry:
             algorithm = entry.pop("leveret_credential", {}).get("algorithm", entry["hashing_algorithm"])
             entry["password_hash"], entry["hashing_algorithm"] = "", SHA256
-            there = f"{self._target.title} cannot check a hash of {algorithm}; the user cannot log in there until"
-            self._note(f"the password is left out: {there} `rabbitmqctl change_password` gives it another one")
+            there = (
+                f"{self._target.title} cannot check a hash of {algorithm}; the user cannot log in there until you set"
+            )
+            self._note(f"the password is left out: {there} a new one with `rabbitmqctl change_password`")
         for tag in [tag for tag in entry["tags"] if not tag.isascii()]:
             entry["tags"].remove(tag)
-            self._note(f"the tag '{tag}' is left out: {self._target.title} garbles what is not ASCII")
+            self._note(f"the tag '{tag}' is left out: {self._target.title} garbles tags that are not ASCII")
 
     def _vhost(self, entry: Entry) -> None:
         self._limit(entry["name"], entry["limits"])
 
     def _limit(self, vhost: object, limits: object) -> list[str]:
-        """Take away limits that are unknown there, or would keep queues out. Returns: what there is to say of them."""
+        """Remove limits that are unknown there, or would exclude existing queues. Returns: notes."""
         assert isinstance(limits, dict)
         there = self._target.title
-        lost = {name: f"{there} does not have it" for name in limits if name not in self._target.limits}
+        lost = {name: f"{there} does not support it" for name in limits if name not in self._target.limits}
         if 0 <= limits.get(MAX_QUEUES, -1) < self._queues[vhost]:
             lost[MAX_QUEUES] = f"there are more queues, and {there} would lose some of them"
         for name in lost:
@@ -148,23 +150,23 @@ class Fitting:
         arguments = entry["arguments"]
         kind = entry["type"]
         if entry.pop(CHANGED, None):
-            text = "what was changed of its arguments is left out"
-            self._note(f"{text}: {self._target.title} has arguments as they were declared only")
+            text = "changes of its arguments are left out"
+            self._note(f"{text}: {self._target.title} only supports the declared arguments")
         if not arguments["x-queue-type"]:
             arguments["x-queue-type"] = kind
-            self._note(f"x-queue-type is {kind}: an empty one is what the virtual host makes of it there")
+            self._note(f"x-queue-type is {kind}: there, an empty one means the default of the virtual host")
         for name in list(arguments):
             types = self._target.arguments.get(name)
             values = self._target.argument_values.get(name)
             if types is not None and kind not in types:
                 del arguments[name]
-                self._note(f"{name} is left out: {self._target.title} does not have it for queues of type {kind}")
+                self._note(f"{name} is left out: {self._target.title} does not support it for queues of type {kind}")
             elif values is not None and arguments[name] not in values:
-                self._note(f"{name} is left out: {self._target.title} does not take {arguments.pop(name)!r}")
+                self._note(f"{name} is left out: {self._target.title} does not accept {arguments.pop(name)!r}")
         self._fit_arguments(entry)
 
     def _fit_arguments(self, entry: Entry) -> None:
-        """Those of a queue or an exchange, whatever they mean."""
+        """Fit the arguments of any queue or exchange."""
         arguments = entry["arguments"]
         for name in list(arguments):
             reason = _unwritten({name: arguments[name]})
@@ -174,7 +176,7 @@ class Fitting:
             elif name in self._target.idle_arguments and arguments[name]:
                 why = self._target.why_not(self._target.idle_arguments, name)
                 if why:
-                    self._note(f"{name} is kept, and has no effect there: {why}")
+                    self._note(f"{name} has no effect there: {why}")
 
     def _topic_permission(self, entry: Entry) -> None:
         self._needs("exchange", entry["vhost"], entry["exchange"])
@@ -186,7 +188,7 @@ class Fitting:
         check(entry["routing_key"])
         reason = _unwritten(entry["arguments"])
         if reason:
-            raise LeftOut(f"its arguments cannot be written: {reason}")
+            raise LeftOut(f"its arguments cannot be exported: {reason}")
 
     def _needs(self, kind: str, vhost: object, name: object) -> None:
         if (kind, vhost, name) in self._gone:
@@ -207,12 +209,12 @@ class Fitting:
         self._fit_policy(entry, are_operator=False)
 
     def _fit_policy(self, body: Entry, are_operator: bool) -> None:
-        definition = body["definition"] = dict(body["definition"])  # the broker acts by the one that was there
+        definition = body["definition"] = dict(body["definition"])  # a copy, as the broker uses the original
         lost: dict[str, str] = {}
         for key in sorted(definition):
             reason = self._target.why_not(self._target.policy_keys, key)
             if are_operator and not reason and key not in self._target.operator_keys:
-                reason = f"{self._target.title} does not have it in operator policies"
+                reason = f"{self._target.title} does not support it in operator policies"
             if reason:
                 lost[key] = reason
         if len(lost) == len(definition):
@@ -224,34 +226,34 @@ class Fitting:
             self._tell_of_classic(definition)
 
     def _tell_of_classic(self, definition: Entry) -> None:
-        """Say what a policy does not do for classic queues."""
+        """Note what a policy does not do for classic queues."""
         strict = sorted(self._target.not_for_classic.intersection(definition))
         if strict:
-            text = f"a policy with {' and '.join(strict)} does not apply to classic queues in {self._target.title}"
-            self._note(f"{text}, with all that it says; split it if they are to have the rest")
+            text = (
+                f"in {self._target.title}, a policy with {' and '.join(strict)} does not apply to classic queues at all"
+            )
+            self._note(f"{text}; split the policy to apply the rest to them")
         for key in sorted(self._target.idle_for_classic.intersection(definition)):
-            self._note(f"{key} has no effect on classic queues in {self._target.title}")
+            self._note(f"in {self._target.title}, {key} has no effect on classic queues")
 
     def _global(self, entry: Entry) -> None:
         if not entry["name"]:
-            raise LeftOut(f"{self._target.title} has none without a name")
+            raise LeftOut(f"{self._target.title} requires a name")
         if entry["name"].startswith(self._target.internal):
-            raise LeftOut(
-                f"{self._target.title} keeps those whose name begins with '{self._target.internal}' to itself"
-            )
+            raise LeftOut(f"{self._target.title} reserves names that begin with '{self._target.internal}'")
 
 
 def _unwritten(arguments: dict[str, object]) -> str:
-    """Why arguments cannot be written so that another broker reads them; empty if they can."""
+    """Why arguments cannot be exported for another broker; empty if they can."""
     try:
         check(arguments)
     except BadText:
-        return "it has bytes that are not UTF-8, which no JSON has"
+        return "it contains bytes that are not UTF-8, which JSON cannot represent"
     pending: list[object] = [arguments]
     while pending:
         each = pending.pop()
         if each is None:
-            return "it has no value that JSON can say, and null is refused"
+            return "JSON cannot represent its value, and null is refused"
         if isinstance(each, dict):
             pending += each.values()
         elif isinstance(each, list):

@@ -1,9 +1,9 @@
-"""Import of a definitions file: one entry after the other; what is wrong is said with its path.
+"""Import a definitions file, entry by entry. Each error is reported with its path.
 
-An import only adds. Users, virtual hosts, permissions, policies and parameters that exist are changed to what the file
-says; exchanges and queues that exist stay as they are, and where they differ a note says so. A limit of a virtual host
-that the file lowers counts from the end of the import on, so that a file brings back all that was exported.
-Source: rabbit_definitions.erl apply_defs, where parameters, and the limits among them, come behind exchanges.
+An import only adds. Existing users, virtual hosts, permissions, policies and parameters are changed as the file says;
+existing exchanges and queues stay unchanged, with a note if they differ. A lower limit of a virtual host takes effect
+at the end of the import, so that a file restores everything that was exported.
+Source: rabbit_definitions.erl apply_defs, where parameters, including limits, come after exchanges.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from leveret.wire.fields import Table
 
 AT_ONCE = 20  # entries
 MAX_ENTRIES = 1_000_000  # of one file
-MAX_TOLD = 10_000  # errors of one file, and as many notes
-MD5_VERSIONS = re.compile(r"3\.[0-5]\.")  # of RabbitMQ, which did not say how it hashes
-MODULE = re.compile(r"rabbit_(\w+)_queue")  # what a type of queues is called inside of RabbitMQ
-# Types that RabbitMQ and its plugins have and this broker does not: what is of one is left out, and all else comes in.
+MAX_TOLD = 10_000  # reported errors of one file, and as many notes
+MD5_VERSIONS = re.compile(r"3\.[0-5]\.")  # of RabbitMQ, which exported no hashing algorithm
+MODULE = re.compile(r"rabbit_(\w+)_queue")  # RabbitMQ's internal name of a queue type
+# Types of RabbitMQ and its plugins that this broker does not support: such entries are left out without an error.
 QUEUE_TYPES_ELSEWHERE = frozenset(("stream",))
 EXCHANGE_TYPES_ELSEWHERE = frozenset(("x-jms-topic",))
 
@@ -49,30 +49,30 @@ EXCHANGE_TYPES_ELSEWHERE = frozenset(("x-jms-topic",))
 def import_definitions(
     broker: Broker, content: dict[str, Any], vhost: str | None = None, atomic: bool = False, dry_run: bool = False
 ) -> Promise:
-    """Apply a definitions file, in pieces. vhost: of the entries that name none, as in a file of one virtual host.
+    """Apply a definitions file, in steps. vhost: for entries without one, as in a file for a single virtual host.
 
-    atomic: apply nothing if anything in it is wrong; found out on a rehearsal with a copy of what there is. What is
-    applied then is one change on the disk: after a crash all of it is there, or nothing.
-    dry_run: apply nothing, only answer what would become of it, found out in the same way.
-    Promises: applied (how many, by section), notes and errors (each a path and a reason).
+    atomic: apply nothing if there is any error, determined by a trial on a copy of the definitions. The import is then
+    one change on disk: after a crash, all of it or nothing is there.
+    dry_run: apply nothing, only return the result of the trial.
+    Promises: applied (counts by section), notes and errors (each a path and a reason).
     """
     if vhost is not None:
         find_vhost(broker, vhost)
     count = sum(len(found) for found in content.values() if isinstance(found, list))
     if count > MAX_ENTRIES:
-        text = f"there are {count} entries, and at most {MAX_ENTRIES} are applied at once"
-        raise InvalidError(f"{text}; split them, and apply one part after the other")
+        text = f"there are {count} entries; at most {MAX_ENTRIES} can be imported at once"
+        raise InvalidError(f"{text}; split the file and import the parts one after another")
     answer: dict[str, object] = {}
     return jobs.begin(broker, _import(broker, content, vhost, atomic, dry_run, answer), answer)
 
 
 def tell_of_transient(content: dict[str, Any], notes: list[dict[str, str]]) -> None:
-    """Add a note for each queue and exchange that is gone as soon as no broker runs."""
+    """Add a note for each transient queue and exchange, which only exist while a broker runs."""
     for section in ("exchanges", "queues"):
         entries_there = content.get(section)
         for at, entry in enumerate(entries_there if isinstance(entries_there, list) else ()):
             if isinstance(entry, dict) and entry.get("durable") is False:
-                reason = "it is not durable, so it is not kept while no broker runs; import it when one does"
+                reason = "it is not durable, so it only exists while a broker runs; import it into a running broker"
                 _add(notes, f"{section}[{at}]", reason)
 
 
@@ -84,7 +84,7 @@ def _import(
     dry_run: bool,
     answer: dict[str, object],
 ) -> Iterator[bool]:
-    """Do it, and stop for others now and then."""
+    """The steps of an import."""
     if atomic or dry_run:
         copy = dry_run_broker(broker)
         trial = Import(copy, content, vhost)
@@ -112,7 +112,7 @@ def _import(
 
 
 def _dismantle(copy: Broker, broker: Broker) -> Iterator[bool]:
-    """Take a broker apart: its parts know each other, so it would stay for the garbage collector, as a whole."""
+    """Take a broker apart, as its reference cycles would leave it to the garbage collector."""
     for vhost in list(copy.vhosts.values()):
         vhost.protected = False
         copy.delete_vhost(vhost.name)
@@ -123,7 +123,7 @@ def _dismantle(copy: Broker, broker: Broker) -> Iterator[bool]:
 
 
 def _fill(copy: Broker, broker: Broker) -> Iterator[bool]:
-    """Let a broker to rehearse on have what there is. Limits come last: there may be more than they allow."""
+    """Copy all definitions to the broker for the trial. Limits come last, as they may already be exceeded."""
     present: dict[str, Any] = {}
     yield from export_steps(broker, present)
     vhosts, kept = present["vhosts"], present["parameters"]
@@ -137,11 +137,11 @@ def _fill(copy: Broker, broker: Broker) -> Iterator[bool]:
 
 
 class Note(Exception):
-    """An entry was left out, as RabbitMQ leaves it out without an error; the text says why."""
+    """An entry was left out without an error, as in RabbitMQ. The text says why."""
 
 
 class Import:
-    """One file on its way into a broker. applied: how many, by section. notes, errors: each a path and a reason."""
+    """The import of one file. applied: counts by section. notes, errors: a path and a reason each."""
 
     def __init__(self, broker: Broker, content: dict[str, Any], vhost: str | None) -> None:
         self._broker = broker
@@ -150,15 +150,15 @@ class Import:
         self.applied: dict[str, int] = {}
         self.notes: list[dict[str, str]] = []
         self.errors: list[dict[str, str]] = []
-        self._path = ""  # of the entry at hand
-        self._lower: dict[str, dict[str, int]] = {}  # limits for the end, by virtual host
+        self._path = ""  # of the current entry
+        self._lower: dict[str, dict[str, int]] = {}  # limits to set at the end, by virtual host
         self._left_out: set[tuple[str, str, str]] = set()  # kind, virtual host and name
 
     def run(self) -> Iterator[bool]:
-        """Apply everything that can be; yields where others may have their turn."""
+        """Apply all valid entries. Yields between steps, so that clients can be served."""
         yield from self._section("users", entries.UserEntry, self._user)
         while "vhosts" in self._content and self._broker.leaving:
-            yield True  # a name is free when nothing is left of the virtual host that had it
+            yield True  # a name becomes free when its old virtual host is completely deleted
         yield from self._section("vhosts", entries.VhostEntry, self._virtual_host)
         yield from self._section("permissions", entries.PermissionEntry, self._permission)
         yield from self._section("parameters", entries.ParameterEntry, self._parameter)
@@ -171,7 +171,7 @@ class Import:
         self._set_lower_limits()
         for key in self._content:
             if key not in HEADER_KEYS:
-                self._tell(key, "no section of a definitions file; ignored")
+                self._tell(key, "not a section of a definitions file; ignored")
 
     def _section(self, key: str, shape: type[Any], apply: Callable[[Any], None]) -> Iterator[bool]:
         if key not in self._content:
@@ -216,7 +216,7 @@ class Import:
     def _tell(self, path: str, reason: str) -> None:
         _add(self.notes, path, reason)
 
-    # -- who may do what
+    # -- users, virtual hosts, permissions
 
     def _user(self, entry: entries.UserEntry) -> None:
         check_user_name(entry.name)
@@ -234,12 +234,12 @@ class Import:
             self._broker.users.set_limits(entry.name, limits)
 
     def _old_algorithm(self) -> str:
-        """Of hashes for which the file does not say it. Source: rabbit_auth_backend_internal.erl hashing_algorithm."""
+        """The algorithm of hashes that name none. Source: rabbit_auth_backend_internal.erl hashing_algorithm."""
         version = self._version()
         return MD5 if version is not None and MD5_VERSIONS.match(version) else SHA256
 
     def _version(self) -> str | None:
-        """Of the RabbitMQ that has written the file; None for one that somebody else wrote."""
+        """The version of the RabbitMQ that wrote the file; None if another program did."""
         version = self._content.get("rabbitmq_version", self._content.get("rabbit_version"))
         return version if isinstance(version, str) else None
 
@@ -248,7 +248,7 @@ class Import:
         description = entry.description if entry.description is not None else said.description
         tags = entry.tags if entry.tags is not None else said.tags
         kind = entry.default_queue_type if entry.default_queue_type is not None else said.default_queue_type
-        if kind == "undefined":  # as RabbitMQ writes one that was never set
+        if kind == "undefined":  # RabbitMQ writes this if it was never set
             kind = None
         elif kind is not None and (named := MODULE.fullmatch(kind)) is not None:
             kind = named[1]
@@ -259,7 +259,7 @@ class Import:
             self._broker.protect_vhost(entry.name, said.protected_from_deletion)
 
     def _limit(self, vhost: VirtualHost, limits: dict[str, int]) -> None:
-        """Set limits of a virtual host, those that are lower than before at the end."""
+        """Set limits of a virtual host; lower ones take effect at the end of the import."""
         lower = self._lower.setdefault(vhost.name, {})
         for name, value in limits.items():
             before = vhost.limits.get(name, -1)
@@ -271,7 +271,7 @@ class Import:
 
     def _set_lower_limits(self) -> None:
         for name, limits in self._lower.items():
-            if limits and name in self._broker.vhosts:  # others may have deleted it meanwhile
+            if limits and name in self._broker.vhosts:  # may be deleted by now
                 self._broker.set_vhost_limits(name, limits)
 
     def _permission(self, entry: entries.PermissionEntry) -> None:
@@ -292,7 +292,7 @@ class Import:
     def _parameter(self, entry: entries.ParameterEntry) -> None:
         vhost = self._in_vhost(entry.vhost)
         if entry.component == parameters.VHOST_LIMITS:
-            given = _inside(entry.value or {}, dict[str, int])  # none may have become an empty list
+            given = _inside(entry.value or {}, dict[str, int])  # an empty map may have become an empty list
             limits = checked_limits(given, VHOST_LIMITS)
             self._lower.pop(vhost.name, None)
             self._limit(vhost, limits)
@@ -307,19 +307,19 @@ class Import:
         else:
             parameters.put_parameter(self._broker, vhost.name, entry.component, entry.name, entry.value)
             what = f"parameter '{entry.name}' of {entry.component}"
-            self._tell(self._path, f"{what} is kept and exported again, and has no effect here")
+            self._tell(self._path, f"{what} is stored and exported, but has no effect here")
 
     def _policy(self, entry: entries.PolicyEntry) -> None:
         put_policy(self._in_vhost(entry.vhost), entry.name, entry)
         self._tell_idle(f"policy '{entry.name}'", entry)
 
     def _tell_idle(self, what: str, body: entries.PolicyBody) -> None:
-        """Say which keys of a policy are only kept."""
+        """Note the keys of a policy that have no effect here."""
         idle = sorted(WITHOUT_EFFECT.intersection(body.definition))
         if idle:
             verb = "has" if len(idle) == 1 else "have"
-            text = f"{' and '.join(idle)} of {what} {'is' if len(idle) == 1 else 'are'} kept and exported again"
-            self._tell(self._path, f"{text}, and {verb} no effect here")
+            text = f"{' and '.join(idle)} of {what} {'is' if len(idle) == 1 else 'are'} stored and exported"
+            self._tell(self._path, f"{text}, but {verb} no effect here")
 
     # -- exchanges, queues, bindings
 
@@ -327,7 +327,7 @@ class Import:
         vhost = self._in_vhost(entry.vhost)
         check_name(entry.name)
         if not entry.name or entry.name.startswith("amq."):
-            raise Note(f"exchange '{entry.name}' belongs to the broker itself; left out")
+            raise Note(f"exchange '{entry.name}' is predeclared; left out")
         if entry.type in EXCHANGE_TYPES_ELSEWHERE and entry.name not in vhost.exchanges:
             self._leave_out("exchange", entry.name, vhost, f"type {entry.type}")
         arguments = _arguments(entry.arguments)
@@ -343,7 +343,7 @@ class Import:
         if not entry.name:
             raise InvalidError("a queue needs a name")
         if entry.name.startswith("amq."):
-            raise Note(f"queue '{entry.name}' has a name that the broker makes up itself; left out")
+            raise Note(f"queue '{entry.name}' has a name that the broker generates; left out")
         kind = entry.arguments.get("x-queue-type") if isinstance(entry.arguments, dict) else None
         if isinstance(kind, str) and kind in QUEUE_TYPES_ELSEWHERE and entry.name not in vhost.queues:
             self._leave_out("queue", entry.name, vhost, f"type {kind}")
@@ -360,7 +360,7 @@ class Import:
         vhost = self._in_vhost(entry.vhost)
         check_name(entry.routing_key)
         if entry.destination_type not in ("queue", "exchange"):
-            raise InvalidError(f"destination_type is '{entry.destination_type}'; it has to be queue or exchange")
+            raise InvalidError(f"destination_type is '{entry.destination_type}'; it must be queue or exchange")
         to_queue = entry.destination_type == "queue"
         if entry.source not in vhost.exchanges:
             self._missing("exchange", entry.source, vhost)
@@ -374,17 +374,17 @@ class Import:
         vhost.bind(Binding(vhost.exchanges[entry.source], queue, exchange, entry.routing_key, arguments))
 
     def _leave_out(self, kind: str, name: str, vhost: VirtualHost, why: str) -> NoReturn:
-        """Do without something that this broker cannot have. Raises: Note."""
+        """Leave out an entry that this broker does not support. Raises: Note."""
         self._left_out.add((kind, vhost.name, name))
-        raise Note(f"{kind} '{name}' in vhost '{vhost.name}' is of {why}, which does not exist here; left out")
+        raise Note(f"{kind} '{name}' in vhost '{vhost.name}' is of {why}, which is not supported here; left out")
 
     def _missing(self, kind: str, name: str, vhost: VirtualHost) -> NoReturn:
-        """An entry needs something that is not there. Raises: Note if it cannot be there, InvalidError."""
+        """An entry refers to a missing object. Raises: Note if it is one that is never imported, else InvalidError."""
         text = f"no {kind} '{name}' in vhost '{vhost.name}'"
         if name.startswith("amq.") or (kind, vhost.name, name) in self._left_out:
-            raise Note(f"{text}; left out with it")
+            raise Note(f"{text}; left out too")
         if self._path.startswith("bindings") and self._version() is not None:
-            why = "RabbitMQ exports bindings of exclusive queues and internal exchanges, and not what they are of"
+            why = "RabbitMQ exports bindings of exclusive queues and internal exchanges, but not these themselves"
             raise Note(f"{text}; left out: {why}")
         raise InvalidError(text)
 
@@ -392,21 +392,21 @@ class Import:
         if name is None:
             name = self._vhost
         if name is None:
-            raise InvalidError("the entry names no virtual host; say which with --vhost if the file is of one")
+            raise InvalidError("the entry names no virtual host; if the file is for a single one, give it with --vhost")
         return find_vhost(self._broker, name)
 
 
 def _add(told: list[dict[str, str]], path: str, reason: str) -> None:
-    """Tell of one more entry, as long as there are not more than anybody reads."""
+    """Report an error or note, up to MAX_TOLD."""
     if len(told) < MAX_TOLD:
         told.append({"path": shortened(path), "reason": shortened(reason)})
     elif len(told) == MAX_TOLD:
-        reason = "this one too; from here on they are not told one by one"
+        reason = "this one too; further ones are not listed"
         told.append({"path": shortened(path), "reason": reason})
 
 
 def _read(raw: object) -> object:
-    """An entry; one of a large file is read only now. Raises: InvalidError."""
+    """Parse an entry; those of large files are parsed only now. Raises: InvalidError."""
     if not isinstance(raw, msgspec.Raw):
         return raw
     try:
@@ -417,7 +417,7 @@ def _read(raw: object) -> object:
 
 def _entry(raw: object, shape: type[Any]) -> Any:
     """An entry of a section. Raises: BadText, msgspec.ValidationError."""
-    if isinstance(raw, dict):  # arguments may have bytes that are no text, and are looked at when they become a table
+    if isinstance(raw, dict):  # arguments may contain arbitrary bytes; from_json() checks them
         check({key: value for key, value in raw.items() if key != "arguments"})
     try:
         return msgspec.convert(raw, shape)
@@ -438,7 +438,7 @@ def _map(content: dict[str, Any] | list[Any], key: str) -> dict[str, Any]:
 
 
 def _inside(value: object, shape: type[Any]) -> Any:
-    """The value of a parameter. Raises: InvalidError."""
+    """Convert the value of a parameter. Raises: InvalidError."""
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
@@ -447,14 +447,14 @@ def _inside(value: object, shape: type[Any]) -> Any:
 
 
 def _keep(error: Refusal, exists: bool) -> None:
-    """What exists stays as it is, whatever the file says."""
+    """Turn the refusal of an existing object into a note, as existing objects stay unchanged."""
     if not exists:
         raise error
-    raise Note(f"it exists and is kept as it is: {error.text}") from None
+    raise Note(f"it already exists and is not changed: {error.text}") from None
 
 
 def _blamed(text: str) -> str:
-    """The part of an entry that an error text of the broker speaks of."""
+    """The path of the part of an entry that an error text refers to."""
     found = re.match(r"(?:invalid (?:type '.*' for )?arg|Invalid argument,) '([^']+)' (?:for|in|must) ", text)
     if found is not None:
         return f".arguments.{found[1]}"

@@ -1,4 +1,4 @@
-"""Jobs: verbs whose work is done in pieces, so that clients can be served in between."""
+"""Jobs: verbs that run in steps, so that clients can be served in between."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from leveret.core.turn.background import BackgroundJob
 
 
 class Job(BackgroundJob):
-    """Steps of which each is short. answer: what it is about to answer; error: what it ended with."""
+    """A job of short steps. answer: its result, being built. error: the exception that ended it."""
 
     def __init__(self, steps: Iterator[bool], answer: dict[str, object]) -> None:
         self.answer = answer
@@ -19,7 +19,7 @@ class Job(BackgroundJob):
         self._steps = steps
 
     def work(self) -> bool:
-        """Do a step."""
+        """Run one step."""
         try:
             self.is_done = next(self._steps, None) is None
         except Exception as error:
@@ -28,37 +28,37 @@ class Job(BackgroundJob):
         return self.is_done
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Whoever waits hears of it."""
+        """Pass the error to the caller."""
         self.error = error
         self.is_done = True
 
 
 class Answer(Promise):
-    """What a job answers when it is through."""
+    """The promise of a job's answer."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
 
     def is_done(self) -> bool:
-        """Whether it is through."""
+        """Whether the job has ended."""
         return self._job.is_done
 
     def result(self) -> object:
-        """What it answers. Raises: what it ended with."""
+        """The answer. Raises: the exception that ended the job."""
         if self._job.error is not None:
             raise self._job.error
         return self._job.answer
 
 
 def begin(broker: Broker, steps: Iterator[bool], answer: dict[str, object]) -> Promise:
-    """Do the first step; the rest follows. steps: yields where others may have their turn. answer: filled by it."""
+    """Run the first step and schedule the rest. steps: a generator that yields between steps and fills answer."""
     job = Job(steps, answer)
     broker.background.begin(job)
     return Answer(job)
 
 
 def complete(broker: Broker, answer: object) -> object:
-    """What a verb has answered, and what it has promised, where nobody has to be let in between.
+    """The answer of a verb; completes a promised one now, where there are no clients to serve.
 
     Raises: AdministrationError, as the verb would.
     """

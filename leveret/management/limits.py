@@ -1,4 +1,4 @@
-"""Verbs on limits of virtual hosts and of users. A negative number is no limit; 0 allows nothing."""
+"""Verbs on limits of virtual hosts and users. A negative number means no limit; 0 allows nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from leveret.management.vhosts import find_vhost
 
 
 def list_vhost_limits(broker: Broker, vhost: str | None = None) -> list[dict[str, object]]:
-    """Virtual hosts that have limits, with these."""
+    """The limits of virtual hosts that have any."""
     if vhost is not None:
         find_vhost(broker, vhost)
     found = sorted(broker.vhosts.values(), key=lambda each: each.name)
@@ -20,13 +20,13 @@ def list_vhost_limits(broker: Broker, vhost: str | None = None) -> list[dict[str
 
 
 def set_vhost_limits(broker: Broker, vhost: str, limits: dict[str, int]) -> None:
-    """Set limits of a virtual host; those that are not named stay."""
+    """Set limits of a virtual host. Others stay unchanged."""
     find_vhost(broker, vhost)
     broker.set_vhost_limits(vhost, limits)
 
 
 def clear_vhost_limits(broker: Broker, vhost: str, limit: str | None = None) -> None:
-    """Lift a limit of a virtual host, or all of them."""
+    """Remove one or all limits of a virtual host."""
     limits = find_vhost(broker, vhost).limits
     if not broker.has_aside(form.VHOST_LIMIT, vhost):
         _check_set(f"virtual host '{vhost}'", limits, limit)
@@ -34,7 +34,7 @@ def clear_vhost_limits(broker: Broker, vhost: str, limit: str | None = None) -> 
 
 
 def list_user_limits(broker: Broker, user: str | None = None) -> list[dict[str, object]]:
-    """Users that have limits, with these."""
+    """The limits of users that have any."""
     if user is not None:
         find_user(broker, user)
     found = sorted(broker.users, key=lambda each: each.name)
@@ -42,13 +42,13 @@ def list_user_limits(broker: Broker, user: str | None = None) -> list[dict[str, 
 
 
 def set_user_limits(broker: Broker, user: str, limits: dict[str, int]) -> None:
-    """Set limits of a user; those that are not named stay."""
+    """Set limits of a user. Others stay unchanged."""
     find_user(broker, user)
     broker.users.set_limits(user, limits)
 
 
 def clear_user_limits(broker: Broker, user: str, limit: str | None = None) -> None:
-    """Lift a limit of a user, or all of them."""
+    """Remove one or all limits of a user."""
     limits = find_user(broker, user).limits
     if not broker.has_aside(form.USER_LIMIT, user):
         _check_set(f"user '{user}'", limits, limit)

@@ -1,12 +1,12 @@
-"""Lines: a message as one line of JSON that people can read and change, and that loses nothing.
+"""Lines: a lossless, human-readable form of a message as one line of JSON.
 
     {"exchange": "amq.topic", "routing_key": "eu.orders", "properties": {"delivery_mode": 2}, "body": "SGVsbG8h"}
 
-The body is in base64. Properties have the names of RabbitMQ's HTTP API. In headers, text, true and false, null, arrays
-and objects are the AMQP types that one would expect, a number without a fraction is a long (64 bits) and one with a
-fraction or an exponent a double. Every other type is an object whose one key names it: {"$signedint": 5}. Keys, which
-have to be UTF-8 in JSON, have \\udc80 to \\udcff for bytes that are not, as Python's surrogateescape.
-docs/administration.md has the whole list.
+The body is in base64. Properties have the names of RabbitMQ's HTTP API. In headers, JSON text, booleans, null, arrays
+and objects are the corresponding AMQP types, a number without a fraction is a long (64 bits), and one with a fraction
+or an exponent a double. Any other type is an object whose only key names the type: {"$signedint": 5}. In keys, bytes
+that are not UTF-8 are written as \\udc80 to \\udcff, as with Python's surrogateescape.
+docs/administration.md has the complete list.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ KEYS = (
     "body",
 )
 MAX_NUMBER = (1 << 63) - 1
-PIECE = 3 << 16  # bytes of a body that are written at once: threes are whole in base64
+PIECE = 3 << 16  # bytes of a body to encode at once; a multiple of 3, so that base64 needs no padding
 TEXTS = {  # attribute by name
     "content_type": "content_type",
     "content_encoding": "content_encoding",
@@ -51,7 +51,7 @@ TEXTS = {  # attribute by name
     "app_id": "app_id",
     "cluster_id": "cluster_id",
 }
-NUMBERS = {"delivery_mode": 255, "priority": 255, "timestamp": (1 << 64) - 1}  # and the highest
+NUMBERS = {"delivery_mode": 255, "priority": 255, "timestamp": (1 << 64) - 1}  # maximum by name
 RANGES = {
     "byte": (fields.INT8, -(1 << 7), (1 << 7) - 1),
     "unsignedbyte": (fields.UINT8, 0, (1 << 8) - 1),
@@ -62,34 +62,34 @@ RANGES = {
     "long": (fields.INT64, -(1 << 63), (1 << 63) - 1),
     "timestamp": (fields.TIMESTAMP, 0, (1 << 64) - 1),
 }
-FLOAT_END = 3.4028235677973366e38  # from here on it is infinite with 32 bits
+FLOAT_END = 3.4028235677973366e38  # infinite in 32 bits from here on
 MAX_SHORT = 255  # bytes of a name, a key, a property
-RAW = "$raw"  # in place of properties: all of them as bytes
+RAW = "$raw"  # key instead of properties: all of them as bytes
 
 
 class LineError(Exception):
-    """The line is no message; the text says where in it, and what is wrong there."""
+    """The line is not a valid message. The text says where and why."""
 
 
 class _Unwritable(Exception):
-    """JSON has nothing for this."""
+    """JSON cannot represent the value."""
 
 
 # -- from messages to lines
 
 
 def write(item: Item) -> bytes:
-    """The line of a message, with its end."""
+    """The line of a message, with a line feed."""
     return b"".join(pieces(item)) + b"\n"
 
 
 def dump(content: dict[str, object]) -> bytes:
-    """The line of what to_json() has made, with its end."""
+    """The line for a result of to_json(), with a line feed."""
     return _dumped(content) + b"\n"
 
 
 def pieces(item: Item) -> Iterator[bytes]:
-    """The line of a message without its end, in pieces that take little time each."""
+    """The line of a message without a line feed, in pieces that each take little time."""
     yield _dumped(_without_body(item)).removesuffix(b"}") + b', "body": "'
     body = memoryview(item.body)
     for start in range(0, len(body), PIECE):
@@ -98,7 +98,7 @@ def pieces(item: Item) -> Iterator[bytes]:
 
 
 def to_json(item: Item) -> dict[str, object]:
-    """A message as its line has it."""
+    """A message as a JSON object."""
     return {**_without_body(item), "body": _base64(item.body)}
 
 
@@ -125,7 +125,7 @@ def _without_body(item: Item) -> dict[str, object]:
 
 
 def _properties(raw: bytes) -> dict[str, object]:
-    """Properties by name; as bytes if they cannot be decoded, or would be others when encoded again."""
+    """Properties by name; as bytes if they cannot be decoded and encoded again without a change."""
     try:
         properties = BasicProperties.parse(raw)
         written: dict[str, object] = {}
@@ -155,7 +155,7 @@ def _value(field: Field) -> object:
         except UnicodeDecodeError:
             return {"$longstr": _base64(value)}
     if isinstance(value, float):
-        if math.isnan(value):  # there are many of them
+        if math.isnan(value):  # NaN has many bit patterns
             raise _Unwritable
         if math.isinf(value):
             return {f"${field.type_name}": "inf" if value > 0 else "-inf"}
@@ -175,18 +175,18 @@ def _value(field: Field) -> object:
 
 
 def _is_typed(value: dict[str, Any]) -> bool:
-    """Whether this is a value with its type and no table."""
+    """Whether this is a typed value and not a table."""
     return len(value) == 1 and next(iter(value)).startswith("$")
 
 
 def _decimal(scale: int, unscaled: int) -> str:
-    """As many digits behind the point as the scale says."""
+    """A decimal number with `scale` digits after the point."""
     digits = str(unscaled).rjust(scale + 1, "0")
     return f"{digits[: len(digits) - scale]}.{digits[len(digits) - scale :]}" if scale else digits
 
 
 def _text(text: str) -> object:
-    """A short string; one that is not UTF-8 as bytes."""
+    """A short string; as bytes if it is not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -202,35 +202,35 @@ def _base64(data: bytes) -> str:
 
 
 def read(line: bytes, queue: str) -> Item:
-    """The message of a line. queue: its routing key, if the line has neither that nor an exchange.
+    """Parse a line into a message. queue: its routing key, if the line has neither a key nor an exchange.
 
     Raises: LineError.
     """
     try:
         return from_json(parse(line), queue)
     except RecursionError:
-        raise LineError("it is nested too deep") from None
+        raise LineError("nested too deep") from None
 
 
 def parse(line: bytes) -> dict[str, Any]:
-    """A line as an object of JSON. Raises: LineError."""
+    """Parse a line into a JSON object. Raises: LineError."""
     try:
         content = json.loads(line.decode(), parse_constant=_no_constant)
     except UnicodeDecodeError:
-        raise LineError("it is not UTF-8") from None
+        raise LineError("not UTF-8") from None
     except RecursionError:
-        raise LineError("it is nested too deep") from None
+        raise LineError("nested too deep") from None
     except json.JSONDecodeError as error:
-        raise LineError(f"it is no JSON: {error.msg} at column {error.colno}") from None
+        raise LineError(f"not valid JSON: {error.msg} at column {error.colno}") from None
     except ValueError:
-        raise LineError("a number in it has too many digits") from None
+        raise LineError("a number has too many digits") from None
     if not isinstance(content, dict):
         raise LineError("expected an object")
     return content
 
 
 def from_json(content: dict[str, Any], queue: str) -> Item:
-    """The message of what a line has. For queue and errors see read()."""
+    """The message of a parsed line. For queue and errors see read()."""
     _check_keys("", content, KEYS)
     if "body" not in content:
         raise LineError("body is missing")
@@ -252,7 +252,7 @@ def from_json(content: dict[str, Any], queue: str) -> Item:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise LineError(f"{name} is no JSON")
+    raise LineError(f"{name} is not valid JSON")
 
 
 def _wrong(path: str, expected: str) -> NoReturn:
@@ -262,7 +262,7 @@ def _wrong(path: str, expected: str) -> NoReturn:
 def _check_keys(path: str, content: dict[str, Any], known: tuple[str, ...]) -> None:
     for key in content:
         if key not in known:
-            raise LineError(f"{path}{key}: unknown; there are {', '.join(known)}")
+            raise LineError(f"{path}{key}: unknown key; known keys are {', '.join(known)}")
 
 
 def _read_provenance(content: object) -> Provenance | None:
@@ -306,7 +306,7 @@ def _read_properties(content: object) -> bytes:
             except DecodeError as error:
                 raise LineError(f"properties.headers: {error}") from None
     if len(raw) > MAX_PROPERTIES:
-        raise LineError(f"properties: they have {len(raw)} bytes; {MAX_PROPERTIES} are allowed")
+        raise LineError(f"properties: {len(raw)} bytes; at most {MAX_PROPERTIES} are allowed")
     return raw
 
 
@@ -338,7 +338,7 @@ def _read_value(path: str, value: object) -> Field:
         ((key, inner),) = value.items()
         reader = TYPES.get(key[1:])
         if reader is None:
-            raise LineError(f"{path}: there is no type {key}; there are {', '.join(f'${name}' for name in TYPES)}")
+            raise LineError(f"{path}: unknown type {key}; known types are {', '.join(f'${name}' for name in TYPES)}")
         return reader(f"{path}.{key}", inner)
     return Field(fields.VOID, None)
 
@@ -377,7 +377,7 @@ def _read_decimal(path: str, value: object) -> Field:
         if digits.isascii() and digits.isdigit() and whole and len(fraction) <= 255 and len(whole) <= 10:
             if int(digits) < 1 << 32:
                 return Field(fields.DECIMAL, (len(fraction), int(digits)))
-    _wrong(path, 'digits with a point as "3.14", which without it are less than 4294967296')
+    _wrong(path, 'a decimal number such as "3.14", whose digits without the point are less than 4294967296')
 
 
 TYPES: dict[str, Callable[[str, object], Field]] = {
@@ -407,23 +407,23 @@ def _bytes(path: str, text: str) -> bytes:
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise LineError(f"{path}: a surrogate that stands for no byte") from None
+        raise LineError(f"{path}: a surrogate that does not represent a byte") from None
 
 
 def _read_text(path: str, value: object, limit: int = MAX_SHORT) -> str:
-    """A string. limit: bytes that it may have."""
+    """A string. limit: maximum number of bytes."""
     if isinstance(value, dict) and value.keys() == {"$shortstr"}:
         value = _read_base64(f"{path}.$shortstr", value["$shortstr"]).decode("utf-8", "surrogateescape")
     if not isinstance(value, str):
         _wrong(path, "text")
     if len(_bytes(path, value)) > limit:
-        raise LineError(f"{path}: it has more than {limit} bytes")
+        raise LineError(f"{path}: more than {limit} bytes")
     return value
 
 
 def _read_keys(path: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > MAX_KEYS:
-        _wrong(path, f"an array of at most {MAX_KEYS}")
+        _wrong(path, f"an array of at most {MAX_KEYS} items")
     return tuple(_read_text(f"{path}[{index}]", key, MAX_PROPERTIES) for index, key in enumerate(value))
 
 

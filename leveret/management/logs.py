@@ -1,6 +1,6 @@
-"""Verbs on the log: what is written of each area, changed while the broker runs.
+"""Verbs on the log: the level of each area, which can change while the broker runs.
 
-An area without a level of its own follows the level of all.
+An area without its own level follows the level of all.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ FOLLOW: Final = "default"
 
 
 def show_log_levels(broker: Broker) -> list[dict[str, object]]:
-    """The least that is logged, of all and of each area. own: whether an area has a level of its own."""
+    """The log level of all and of each area. own: whether the area has its own level."""
     found: list[dict[str, object]] = []
     for area in (ALL, *AREAS):
         logger = logging.getLogger(logger_name(area))
         level = logging.getLevelName(logger.getEffectiveLevel()).lower()
-        about = AREAS.get(area, "everything without a level of its own")
+        about = AREAS.get(area, "everything without its own level")
         found.append({"area": area, "level": level, "own": logger.level != logging.NOTSET, "about": about})
     return found
 
 
 def set_log_level(broker: Broker, area: str, level: str) -> None:
-    """Log an area from a level on, until the broker ends. area: all for everything. level: default to follow all."""
+    """Set the log level of an area until the broker stops. area: all for everything. level: default to follow all."""
     if area != ALL and area not in AREAS:
         raise unknown("area", area, (ALL, *AREAS))
     if level == FOLLOW and area != ALL:
@@ -36,4 +36,4 @@ def set_log_level(broker: Broker, area: str, level: str) -> None:
     elif level in LEVELS:
         logging.getLogger(logger_name(area)).setLevel(level.upper())
     else:
-        raise InvalidError(f"'{level[:40]}' is no level: it is {', '.join(LEVELS[:-1])} or {LEVELS[-1]}")
+        raise InvalidError(f"'{level[:40]}' is not a level; choose {', '.join(LEVELS[:-1])} or {LEVELS[-1]}")

@@ -1,4 +1,4 @@
-"""Verbs on the messages of a queue: to look at them from outside, and to put some in. Both work in small steps."""
+"""Verbs on the messages of a queue: export and import, in small steps."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from leveret.management.errors import unknown
 from leveret.management.vhosts import find_vhost
 from leveret.wire.fields import DecodeError
 
-Number = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]  # that the broker calculates with
+Number = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]  # fits the broker's arithmetic
 
 PAGE_MESSAGES = 500
 PAGE_BYTES = 1 << 20
 
 
 def find_queue(broker: Broker, vhost: str, name: str) -> Queue:
-    """The queue. Raises: UnknownError that suggests a name that is close, InvalidError when it is exclusive."""
+    """The queue. Raises: UnknownError, which suggests a similar name; InvalidError, if it is exclusive."""
     queues = find_vhost(broker, vhost).queues
     queue = queues.get(name)
     if queue is None:
         raise unknown("queue", name, queues)
     if queue.owner:
-        raise InvalidError(f"queue '{name}' is exclusive: it belongs to one connection, and ends with it")
+        raise InvalidError(f"queue '{name}' is exclusive: it belongs to one connection and is deleted with it")
     return queue
 
 
 class Export(Promise):
-    """A page of what is ready in a queue, which may have to come from its log first."""
+    """A page of ready messages of a queue, which may have to be read from disk first."""
 
     def __init__(self, broker: Broker, queue: Queue, page: Page) -> None:
         super().__init__()
@@ -48,10 +48,10 @@ class Export(Promise):
         self._why = ""
 
     def is_done(self) -> bool:
-        """Whether the page is there, or cannot be."""
+        """Whether the page was read, or cannot be read."""
         queue = self._queue
         if queue.deleted:
-            self._why = f"{queue} is not here any more: {queue.fault or 'it was deleted'}"
+            self._why = f"{queue} no longer exists: {queue.fault or 'it was deleted'}"
             return True
         try:
             queue.browse(self._page)
@@ -62,14 +62,14 @@ class Export(Promise):
         return True
 
     def entries(self) -> list[QueueEntry]:
-        """The messages of the page, without those that have expired. Raises: InvalidError."""
+        """The messages of the page, without expired ones. Raises: InvalidError."""
         if self._why:
             raise InvalidError(self._why)
         now_ms = self._broker.clock.now_ms
         return [each for each in self._page.messages if not each.deadline_ms or each.deadline_ms >= now_ms]
 
     def result(self) -> object:
-        """What export_messages() answers. Raises: InvalidError."""
+        """The answer of export_messages(). Raises: InvalidError."""
         entries = self.entries()
         out = BytesWriter()
         for entry in entries:
@@ -77,7 +77,7 @@ class Export(Promise):
         return {"data": out.getvalue(), **self.told(len(entries))}
 
     def told(self, count: int) -> dict[str, object]:
-        """What export_messages() answers beside the messages. count: of entries()."""
+        """The answer of export_messages() besides the messages. count: of entries()."""
         queue, page = self._queue, self._page
         return {
             "queue_id": queue.queue_id,
@@ -103,21 +103,20 @@ def export_messages(
     position: Number = 0,
     until: Number = -1,
 ) -> Export:
-    """The ready messages of a queue behind a place, encoded, in `data`; the queue does not change.
+    """A page of the ready messages of a queue after a position, encoded, in `data`. The queue does not change.
 
-    Begin without queue_id, level, position and until; go on with those of the answer until is_last. ready, unacked,
-    waiting, held: how many there are now; left out are those that wait to be delivered again, or for their times.
-    expired: of this page, left out because no consumer would get them. missing: of this page, those that cannot be read
-    any more.
+    Start without queue_id, level, position and until; continue with those of the answer until is_last. ready, unacked,
+    waiting, held: current counts; messages waiting for redelivery or for their delivery time are left out. expired:
+    messages of this page left out, as no consumer would receive them. missing: unreadable messages of this page.
     """
     found = find_queue(broker, vhost, queue)
     if queue_id not in (0, found.queue_id):
-        raise InvalidError(f"queue '{queue}' was deleted and made anew meanwhile")
+        raise InvalidError(f"queue '{queue}' was deleted and declared again meanwhile")
     return Export(broker, found, Page(level, position, until, PAGE_MESSAGES, PAGE_BYTES))
 
 
 class Import(Promise):
-    """Messages on their way into a queue. is_full: it had no room for one. duplicates: of those that it has taken."""
+    """An import into a queue. is_full: the queue rejected a message. duplicates: messages that it already had."""
 
     def __init__(self, loading: Loading, is_full: bool, duplicates: int) -> None:
         super().__init__()
@@ -126,11 +125,11 @@ class Import(Promise):
         self._duplicates = duplicates
 
     def is_done(self) -> bool:
-        """Whether all that were taken are safe, or are known not to be."""
+        """Whether it is known for all accepted messages whether they are safe."""
         return self._loading.is_settled()
 
     def result(self) -> object:
-        """How many are safe."""
+        """The answer of import_messages()."""
         return {
             "stored": self._loading.stored,
             "unsafe": self._loading.unsafe,
@@ -140,12 +139,12 @@ class Import(Promise):
 
 
 def import_messages(broker: Broker, queue: str, vhost: str = "/", data: bytes = b"") -> object:
-    """Publish encoded messages to a queue, past all exchanges. Without data: ask whether that would be possible.
+    """Publish encoded messages directly to a queue, bypassing exchanges. Without data: check whether that is possible.
 
-    The answer comes when it is known of each message whether it is safe. stored: how many are. unsafe: how many could
-    not be written to the disk. is_full: the one behind these was refused, and nothing behind it was looked at.
-    duplicates: of those stored, how many a deduplicating queue had already. blocked: why publishers have to wait;
-    nothing was looked at, ask again. max_message_size: bytes that a body may have.
+    Answers once it is known for each message whether it is safe. stored: number of safe messages. unsafe: number that
+    could not be written to disk. is_full: the queue rejected the next message; the rest was not processed. duplicates:
+    how many of those stored a deduplicating queue already had. blocked: why publishers are blocked; nothing was
+    processed, try again. max_message_size: maximum size of a body in bytes.
     """
     found = find_queue(broker, vhost, queue)
     limit = broker.max_message_size
@@ -161,15 +160,15 @@ def import_messages(broker: Broker, queue: str, vhost: str = "/", data: bytes = 
         return {"stored": 0, "unsafe": 0, "is_full": False, "blocked": reason, "max_message_size": limit}
     loading = Loading(found)
     before = duplicates(found)
-    is_full = any(not loading.publish(message) for message in messages)  # ends with the first
+    is_full = any(not loading.publish(message) for message in messages)  # stops at the first rejection
     return Import(loading, is_full, duplicates(found) - before)
 
 
 def why_blocked(broker: Broker) -> str:
-    """Why publishers have to wait; empty if they need not."""
+    """Why publishers are blocked; empty if they are not."""
     return broker.alarms.reason() or ("the disk is slow" if broker.alarms.raised & BEHIND else "")
 
 
 def duplicates(queue: Queue) -> int:
-    """How many messages the queue had already when they came."""
+    """The number of duplicates that the queue dropped."""
     return int(queue.counters.duplicates)

@@ -1,4 +1,4 @@
-"""Verbs on runtime parameters: those of policies and limits are views of these, all others are only kept."""
+"""Verbs on runtime parameters. Policies and limits have their own verbs; all other parameters are only stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPERATOR_POLICY = "operator_policy"
 POLICY = "policy"
 VHOST_LIMITS = "vhost-limits"
 USER_LIMITS = "user-limits"
-OWN_COMPONENTS = {  # not kept as parameters, because the broker acts by them
+OWN_COMPONENTS = {  # not stored as parameters, because the broker uses them
     POLICY: "leveret policies set",
     OPERATOR_POLICY: "leveret policies set --operator",
     VHOST_LIMITS: "leveret limits set --vhost",
@@ -24,7 +24,7 @@ OWN_COMPONENTS = {  # not kept as parameters, because the broker acts by them
 
 
 def list_parameters(broker: Broker, vhost: str | None = None) -> list[dict[str, object]]:
-    """Parameters that are kept for others, of all virtual hosts or of one."""
+    """Stored parameters of all virtual hosts, or of one."""
     if vhost is not None:
         find_vhost(broker, vhost)
     return [
@@ -35,7 +35,7 @@ def list_parameters(broker: Broker, vhost: str | None = None) -> list[dict[str, 
 
 
 def set_parameter(broker: Broker, vhost: str, component: str, name: str, value: object) -> None:
-    """Keep a parameter. Nothing here reads it; it is exported again."""
+    """Store a parameter. The broker does not use it, but exports it."""
     find_vhost(broker, vhost)
     if component in OWN_COMPONENTS:
         raise InvalidError(f"'{component}' is set with `{OWN_COMPONENTS[component]}`")
@@ -43,12 +43,12 @@ def set_parameter(broker: Broker, vhost: str, component: str, name: str, value: 
 
 
 def put_parameter(broker: Broker, vhost: str, component: str, name: str, value: object) -> None:
-    """Keep a parameter that is not one of the broker's own. Raises: InvalidError."""
+    """Store a parameter. Raises: InvalidError."""
     broker.parameters.put(vhost, component, name, _write(value))
 
 
 def clear_parameter(broker: Broker, vhost: str, component: str, name: str) -> None:
-    """Forget a parameter."""
+    """Delete a parameter."""
     find_vhost(broker, vhost)
     is_there = (vhost, component, name) in broker.parameters.all
     if not is_there and not broker.has_aside(PARAMETER, vhost, component, name):
@@ -58,29 +58,29 @@ def clear_parameter(broker: Broker, vhost: str, component: str, name: str) -> No
 
 
 def list_global_parameters(broker: Broker) -> list[dict[str, object]]:
-    """Global parameters, kept for others."""
+    """Stored global parameters."""
     return [{"name": name, "value": _read(value)} for name, value in sorted(broker.parameters.globals.items())]
 
 
 def set_global_parameter(broker: Broker, name: str, value: object) -> None:
-    """Keep a global parameter."""
+    """Store a global parameter."""
     broker.parameters.put_global(name, _write(value))
 
 
 def clear_global_parameter(broker: Broker, name: str) -> None:
-    """Forget a global parameter."""
+    """Delete a global parameter."""
     if name not in broker.parameters.globals and not broker.has_aside(GLOBAL_PARAMETER, name):
         raise unknown("global parameter", name, broker.parameters.globals)
     broker.parameters.delete_global(name)
 
 
 def _write(value: object) -> str:
-    """A value as it is kept. Raises: InvalidError."""
+    """A value in its stored form. Raises: InvalidError."""
     if is_too_deep(value):
         raise InvalidError(f"value: {TOO_DEEP}")
     return json.dumps(value)
 
 
 def _read(text: str) -> object:
-    """A value that was kept. Earlier versions took what is no number in JSON, for which it has null."""
+    """A stored value. Earlier versions accepted NaN and infinity, which become null."""
     return json.loads(text, parse_constant=lambda name: None)

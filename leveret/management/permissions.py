@@ -1,4 +1,4 @@
-"""Verbs on what users may do: permissions and topic permissions in virtual hosts."""
+"""Verbs on permissions and topic permissions of users in virtual hosts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from leveret.management.vhosts import find_vhost
 
 
 def list_permissions(broker: Broker, user: str | None = None, vhost: str | None = None) -> list[dict[str, object]]:
-    """Permissions, of one user or in one virtual host if these are given."""
+    """Permissions, optionally only of one user or in one virtual host."""
     _check_given(broker, user, vhost)
     return [
         {
@@ -28,13 +28,13 @@ def list_permissions(broker: Broker, user: str | None = None, vhost: str | None 
 
 
 def set_permissions(broker: Broker, user: str, vhost: str, configure: str, write: str, read: str) -> None:
-    """Set the three patterns of names that a user may configure, write to and read from."""
+    """Set the patterns for names that a user may configure, write to and read from."""
     _check_given(broker, user, vhost)
     broker.users.set_permission(user, vhost, configure, write, read)
 
 
 def clear_permissions(broker: Broker, user: str, vhost: str) -> None:
-    """Take all permissions of a user in a virtual host away."""
+    """Remove all permissions of a user in a virtual host."""
     _check_given(broker, user, vhost)
     has_any = vhost in find_user(broker, user).permissions
     if not has_any and not broker.has_aside(form.PERMISSION, user, vhost):
@@ -45,7 +45,7 @@ def clear_permissions(broker: Broker, user: str, vhost: str) -> None:
 def list_topic_permissions(
     broker: Broker, user: str | None = None, vhost: str | None = None
 ) -> list[dict[str, object]]:
-    """Topic permissions, of one user or in one virtual host if these are given."""
+    """Topic permissions, optionally only of one user or in one virtual host."""
     _check_given(broker, user, vhost)
     return [
         {"user": each.name, "vhost": name, "exchange": exchange, "write": permission.write, "read": permission.read}
@@ -66,7 +66,7 @@ def set_topic_permissions(broker: Broker, user: str, vhost: str, exchange: str, 
 
 
 def clear_topic_permissions(broker: Broker, user: str, vhost: str, exchange: str | None = None) -> None:
-    """Lift a restriction, or all of a user in a virtual host when no exchange is given."""
+    """Remove the topic permission for an exchange, or all of a user in a virtual host if none is given."""
     _check_given(broker, user, vhost)
     permissions = find_user(broker, user).topic_permissions.get(vhost, {})
     names = [user, vhost] if exchange is None else [user, vhost, exchange]

@@ -14,7 +14,7 @@ from leveret.management.vhosts import find_vhost
 
 
 class BadPolicy(InvalidError):
-    """A policy cannot be as it is. path: the part of it that is wrong, as `.definition.max-length`."""
+    """An invalid policy. path: the wrong part, such as `.definition.max-length`."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(reason)
@@ -22,7 +22,7 @@ class BadPolicy(InvalidError):
 
 
 def list_policies(broker: Broker, vhost: str | None = None) -> list[dict[str, object]]:
-    """Policies, of all virtual hosts or of one."""
+    """Policies of all virtual hosts, or of one."""
     return [_row(each, policy) for each in _wanted(broker, vhost) for policy in _sorted(each.policies)]
 
 
@@ -35,20 +35,20 @@ def set_policy(
     priority: int = 0,
     apply_to: str = "all",
 ) -> None:
-    """Set a policy; queues and exchanges that it matches follow it at once."""
+    """Set a policy. It applies at once to all matching queues and exchanges."""
     body = PolicyBody(pattern=pattern, definition=definition, priority=priority, apply_to=apply_to)
     put_policy(find_vhost(broker, vhost), name, body)
 
 
 def clear_policy(broker: Broker, vhost: str, name: str) -> None:
-    """Delete a policy; what it matched is free of it at once."""
+    """Delete a policy. It no longer applies from now on."""
     found = find_vhost(broker, vhost)
     if not found.delete_policy(name):
         raise unknown("policy", name, found.policies.all)
 
 
 def list_operator_policies(broker: Broker, vhost: str | None = None) -> list[dict[str, object]]:
-    """Operator policies, of all virtual hosts or of one."""
+    """Operator policies of all virtual hosts, or of one."""
     return [_row(each, policy) for each in _wanted(broker, vhost) for policy in _sorted(each.operator_policies)]
 
 
@@ -61,7 +61,7 @@ def set_operator_policy(
     priority: int = 0,
     apply_to: str = "all",
 ) -> None:
-    """Set an operator policy, which limits what policies and arguments may ask."""
+    """Set an operator policy, which limits the values that policies and arguments can set."""
     body = PolicyBody(pattern=pattern, definition=definition, priority=priority, apply_to=apply_to)
     put_operator_policy(find_vhost(broker, vhost), name, body)
 
@@ -84,12 +84,12 @@ def put_operator_policy(vhost: VirtualHost, name: str, body: PolicyBody) -> None
 
 
 def _checked(policies: Policies, name: str, body: PolicyBody) -> Policy:
-    """The policy. Raises: BadPolicy."""
+    """Validate a policy. Raises: BadPolicy."""
     if not name:
         raise InvalidError("a policy needs a name")
     try:
         if body.priority != int(body.priority):
-            raise BadPolicy(".priority", f"{body.priority} is no whole number")
+            raise BadPolicy(".priority", f"{body.priority} is not a whole number")
         policy = Policy(name, body.pattern, body.definition, int(body.priority), body.apply_to)
     except PolicyError as error:
         raise BadPolicy(".pattern", _reason(error)) from None
@@ -101,7 +101,7 @@ def _checked(policies: Policies, name: str, body: PolicyBody) -> Policy:
 
 
 def _blamed(policies: Policies, policy: Policy, reason: str) -> str:
-    """The part that is wrong: a key that would be wrong alone as well."""
+    """The path of the wrong part: a key that is invalid even on its own."""
     if reason.startswith("apply-to"):
         return ".apply-to"
     for key, value in sorted(policy.definition.items()):

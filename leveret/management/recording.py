@@ -1,12 +1,12 @@
-"""Recording: what passed through a broker, a line of JSON for each event, to read, to replay and to compare.
+"""Recording: the events of a broker as lines of JSON, to read, replay and compare.
 
     {"event": "publish", "at_ms": 12, "vhost": "/", "connection": "shop", "queues": ["orders"], "outcome": "routed",
      "message": 1, "exchange": "", "routing_key": "orders", "properties": {}, "text": "Hello"}
     {"event": "deliver", "at_ms": 13, "vhost": "/", "connection": "worker", "queue": "orders", "message": 1}
     {"event": "ack", "at_ms": 20, "vhost": "/", "queue": "orders", "message": 1}
 
-`message` counts publishes; it is null where it is not known any more. A body that is no text is in `body`, in base64.
-Everything else of a message is as in lines.py.
+`message` is the number of the publish; null if no longer known. A body that is not text is in `body`, in base64. All
+other parts of a message are as in lines.py.
 """
 
 from __future__ import annotations
@@ -34,25 +34,33 @@ from leveret.management import lines
 from leveret.management.lines import LineError
 from leveret.store.files import make_anew
 
-KNOWN: Final = 10_000  # messages whose number is known: the last ones
-KNOWN_SIZE: Final = 64 << 20  # bytes that the bodies of these may have
+KNOWN: Final = 10_000  # latest messages whose numbers are remembered
+KNOWN_SIZE: Final = 64 << 20  # maximum total size of their bodies in bytes
 VOLATILE: Final = ("message_id", "timestamp", "correlation_id", "reply_to")  # properties that differ in each run
 ENDS: Final = {ACK: "ack", REQUEUE: "requeue", RETURN: "return", DISCARD: "discard"}
-EVENT: Final = ("event", "at_ms", "vhost", "connection", "queues", "outcome", "message")  # beside those of a message
+EVENT: Final = (
+    "event",
+    "at_ms",
+    "vhost",
+    "connection",
+    "queues",
+    "outcome",
+    "message",
+)  # keys besides those of a message
 
 log = logging.getLogger("leveret.recording")
 
 
 class RecordingError(Exception):
-    """The file is no recording; the text says where and why."""
+    """The file is not a valid recording. The text says where and why."""
 
 
 class Recording(Observer):
-    """Writes down what happens in a broker. Each line is written at once; when that fails there are no more.
+    """Records the events of a broker. Each line is written at once; a failed write ends the recording.
 
-    vhost: the only virtual host of interest, None for all.
+    vhost: record only this virtual host; None for all.
 
-    Raises: OSError when it is made.
+    Raises: OSError, from the constructor.
     """
 
     def __init__(self, path: Path, broker: Broker, vhost: str | None = None) -> None:
@@ -72,17 +80,17 @@ class Recording(Observer):
         self._size = 0  # of their bodies
 
     def close(self) -> None:
-        """Write no more."""
+        """End the recording."""
         self._numbers.clear()
-        with contextlib.suppress(OSError):  # of what could not be written
+        with contextlib.suppress(OSError):  # of a failed write
             self._file.close()
 
     def follow(self, broker: Broker) -> None:
-        """Go on with the next broker."""
+        """Continue with another broker."""
         self._broker = broker
 
     def published(self, connection: str, vhost: str, message: Message, queues: list[str], outcome: str) -> None:
-        """A message was published."""
+        """Record a publish."""
         if self._file.closed or self._vhost not in (None, vhost):
             return
         self._count += 1
@@ -101,7 +109,7 @@ class Recording(Observer):
         self._write("publish", vhost, {**about, **line})
 
     def delivered(self, connection: str, entry: QueueEntry, no_ack: bool) -> None:
-        """A message was sent to a client."""
+        """Record a delivery."""
         queue = entry.queue
         about: dict[str, object] = {"connection": connection, "queue": queue.name, **self._number(entry)}
         if entry.redelivered:
@@ -111,7 +119,7 @@ class Recording(Observer):
         self._write("deliver", queue.vhost.name, about)
 
     def settled(self, entry: QueueEntry, how: int) -> None:
-        """A delivery was settled."""
+        """Record a settlement."""
         self._write(ENDS[how], entry.queue.vhost.name, {"queue": entry.queue.name, **self._number(entry)})
 
     def _number(self, entry: QueueEntry) -> dict[str, object]:
@@ -129,10 +137,10 @@ class Recording(Observer):
             log.error("cannot write %s: %s; nothing more is recorded", self._path, error.strerror)
             self.close()
 
-    # -- Observer, for a broker that nobody else watches
+    # -- Observer, for a broker without other observers
 
     def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
-        """Write it down."""
+        """Record the event."""
         assert isinstance(client, Party)
         outcome = "routed" if queues else "returned" if mandatory else "unroutable"
         self.published(
@@ -141,15 +149,15 @@ class Recording(Observer):
         return PASS
 
     def on_held(self, confirm: Confirm) -> None:
-        """Nothing is held."""
+        """Not used: nothing is held."""
 
     def on_delivery(self, client: Client, entry: QueueEntry, tag: int, no_ack: bool, is_get: bool) -> None:
-        """Write it down."""
+        """Record the event."""
         assert isinstance(client, Party)
         self.delivered(client.label, entry, no_ack)
 
     def on_settle(self, entry: QueueEntry, how: int) -> None:
-        """Write it down."""
+        """Record the event."""
         self.settled(entry, how)
 
 
@@ -174,7 +182,7 @@ def publishes(path: Path) -> Iterator[tuple[dict[str, Any], Item]]:
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The events with the numbers of their lines."""
+    """The events with their line numbers."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
@@ -186,9 +194,9 @@ def _numbered(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _check(event: dict[str, Any]) -> None:
-    """Whether this is an event. Raises: LineError."""
+    """Validate an event. Raises: LineError."""
     if not isinstance(event.get("event"), str) or type(event.get("at_ms")) is not int:
-        raise LineError("it is no event of a recording")
+        raise LineError("not an event of a recording")
     queues = event.get("queues", [])
     if not isinstance(queues, list) or not all(isinstance(name, str) for name in queues):
         raise LineError("queues: expected an array of names")
@@ -201,17 +209,17 @@ def _wrong(path: Path, number: int, error: LineError) -> RecordingError:
 
 
 def shown(event: dict[str, Any]) -> str:
-    """The body of a publish, for people."""
+    """The body of a publish as readable text."""
     return repr(event["text"]) if "text" in event else f"base64 {event.get('body')}"
 
 
 def compare(one: Path, other: Path, *, ordered: bool = True, ignore: Collection[str] = VOLATILE) -> list[str]:
-    """What is published in only one of two recordings, as lines of a diff; nothing when they are alike.
+    """The differences between the publishes of two recordings, as lines of a diff; empty if they are equal.
 
-    Times, connections and the properties in `ignore` do not count; without `ordered` the order does not either.
+    Ignores times, connections and the properties in `ignore`, and without `ordered` also the order.
     Raises: RecordingError, OSError.
     """
-    import difflib  # which a broker that records does without
+    import difflib  # not needed for recording
 
     first, second = (_shown(path, ignore) for path in (one, other))
     if not ordered:
@@ -224,7 +232,7 @@ def _shown(path: Path, ignore: Collection[str]) -> list[str]:
     for event, _ in publishes(path):
         properties = {name: value for name, value in event.get("properties", {}).items() if name not in ignore}
         where = f"{event.get('vhost')} {event.get('exchange')!r} {event.get('routing_key')!r}"
-        if "bcc" in event:  # which is not among the headers any more
+        if "bcc" in event:  # no longer in the headers
             where += f" bcc {event['bcc']}"
         found.append(f"{where} {event.get('outcome')} {json.dumps(properties, sort_keys=True)} {shown(event)}")
     return found

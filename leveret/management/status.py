@@ -1,4 +1,4 @@
-"""How a running broker is: what it holds, whether publishers wait, and how long its clients had to."""
+"""The status of a running broker: counts, alarms and event loop lag."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from leveret.management.queues import faulty_queues
 
 
 def show_status(broker: Broker, seconds: int = MINUTE) -> dict[str, object]:
-    """Counts of what there is now, and the lag of the event loop: how long it was busy at a time.
+    """Current counts, and the lag of the event loop.
 
-    waiting_bytes: of memory that messages need, whoever holds them, about. retries: messages that wait to be delivered
-    again. held: messages that wait for the time that a header names. loop_longest_ms, loop_stalls: the longest time
-    during which the loop looked at no socket, and how often that was more than 20 ms, since the start; then in the last
-    seconds.
-    faulty_queues: those whose own work has failed, and why; `leveret queues repair NAME` lets one try again.
+    waiting_bytes: approximate memory used by messages. retries: messages waiting for redelivery. held: messages held
+    until the time in a header. loop_longest_ms, loop_stalls: the longest time that the event loop did not serve
+    sockets, and how often that exceeded 20 ms, since the start; with _recent, in the last `seconds`. faulty_queues:
+    queues with an internal error, and the reason; `leveret queues repair NAME` retries.
     """
     if not 1 <= seconds <= MINUTE:
-        raise InvalidError(f"seconds: from 1 to {MINUTE}")
+        raise InvalidError(f"seconds: expected 1 to {MINUTE}")
     lag = broker.lag
     queues = broker.queues()
     longest_us, stalls = lag.recent(seconds)

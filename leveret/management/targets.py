@@ -1,7 +1,7 @@
-"""THE table of other brokers: what each takes in a definitions file, as it comes, without a plugin or with one.
+"""The table of other brokers: what each supports in a definitions file, with and without plugins.
 
-Everything that a row does not have is refused there, or lost without a word: leveret/management/fitting.py leaves it
-out, with a note. tests/management/rabbitmq-4.3.6-takes.json is what a real one has answered, entry by entry.
+A broker refuses or silently drops everything that is not listed: leveret/management/fitting.py leaves it out with a
+note. tests/management/rabbitmq-4.3.6-takes.json contains the answers of a real RabbitMQ, entry by entry.
 Source: rabbit_definitions.erl, the capabilities of the rabbit_*_queue.erl, rabbit_policies.erl.
 """
 
@@ -16,25 +16,25 @@ from leveret.core.policy.arguments import BY_KEY, BY_NAME, CLASSIC, NEVER, OWN_N
 from leveret.core.policy.policy import FEDERATION, SHARDING
 from leveret.management.parameters import OPERATOR_POLICY, VHOST_LIMITS
 
-OWN_KEYS = frozenset(BY_NAME[name].key for name in OWN_NAMES)  # that no other broker has
+OWN_KEYS = frozenset(BY_NAME[name].key for name in OWN_NAMES)  # only supported by Leveret
 
 _BOTH = frozenset((CLASSIC, QUORUM))
 _CLASSIC = frozenset((CLASSIC,))
 _QUORUM = frozenset((QUORUM,))
 
-BUILT_IN = ""  # in the place of the plugin that something needs
+BUILT_IN = ""  # instead of a plugin name
 
 
 class Target:
-    """A broker that definitions are exported for.
+    """A broker to export definitions for.
 
-    title: for people. version: written into the file. exchange_types, policy_keys, components, idle_arguments: by name,
-    the plugin that each needs, or BUILT_IN. idle_arguments: taken by all, and of no effect without it. arguments: of
-    queues, by name, the types of queues that take it; all take one that is neither there nor known to Leveret.
-    argument_values: those that are taken of an argument that takes few. operator_keys: of operator policies.
-    limits: of virtual hosts. not_for_classic: a policy with such a key is for no classic queue there, with all that it
-    says. idle_for_classic: keys that have no effect on one. hashes: algorithms of passwords. internal: how names of
-    global parameters begin that are its own.
+    title: its name in texts. version: written into the file. exchange_types, policy_keys, components, idle_arguments:
+    the required plugin by name, or BUILT_IN. idle_arguments: accepted, but without effect if the plugin is missing.
+    arguments: of queues: the queue types that accept each; all accept one that is neither listed nor known to Leveret.
+    argument_values: the accepted values of an argument, if there are few. operator_keys: for operator policies.
+    limits: of virtual hosts. not_for_classic: a policy with such a key does not apply to classic queues at all.
+    idle_for_classic: keys without effect on classic queues. hashes: password algorithms. internal: prefix of the
+    broker's own global parameters.
     """
 
     title = "RabbitMQ 4.3"
@@ -98,28 +98,28 @@ class Target:
     internal = "internal"
 
     def __init__(self, plugins: Iterable[str] = ()) -> None:
-        """plugins: that are enabled there. Raises: InvalidError for one that makes no difference."""
+        """plugins: enabled there. Raises: InvalidError for one that has no influence on exports."""
         known = {*self.exchange_types.values(), *self.idle_arguments.values()}
         known |= {*self.policy_keys.values(), *self.components.values()}
         self._plugins = frozenset((BUILT_IN, *plugins))
         strangers = sorted(self._plugins - known)
         if strangers:
             names = ", ".join(sorted(known - {BUILT_IN}))
-            raise InvalidError(f"the plugin {strangers[0][:60]!r} makes no difference; there are {names}")
+            raise InvalidError(f"the plugin {strangers[0][:60]!r} has no influence on exports; choose from {names}")
 
     def why_not(self, table: Mapping[str, str], name: str) -> str:
-        """Why something is not taken, which a table has by its name; empty if it is."""
+        """Why the entry `name` of a table is not supported; empty if it is."""
         plugin = table.get(name)
         if plugin is None:
-            return f"{self.title} does not have it"
-        return "" if plugin in self._plugins else f"{self.title} has it with the plugin {plugin} only"
+            return f"{self.title} does not support it"
+        return "" if plugin in self._plugins else f"{self.title} supports it only with the plugin {plugin}"
 
 
 TARGETS: Mapping[str, type[Target]] = {"rabbitmq-4.3": Target}
 
 
 def find_target(name: str, plugins: Iterable[str]) -> Target:
-    """The broker of this name. Raises: InvalidError."""
+    """The target with this name. Raises: InvalidError."""
     if name not in TARGETS:
-        raise InvalidError(f"nothing is known of {name[:60]!r}; there are {', '.join(TARGETS)}")
+        raise InvalidError(f"unknown target {name[:60]!r}; choose from {', '.join(TARGETS)}")
     return TARGETS[name](plugins)

@@ -1,7 +1,7 @@
-"""Text from outside has to be UTF-8: what is not could be kept, and not be written any more.
+"""Check that text from outside is UTF-8, as other text could be stored but not exported.
 
-Python reads more than that. JSON may have halves of characters, and bytes on a command line come as surrogates. They
-are refused before a verb looks at them, as RabbitMQ's own reader does.
+Python accepts more: JSON may contain lone surrogates, and invalid bytes on a command line become surrogates. Such text
+is refused before a verb processes it, as RabbitMQ's JSON parser does.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Final
 
 from leveret.core.errors.administration import InvalidError
 
-NO_TEXT: Final = "it is not UTF-8"
+NO_TEXT: Final = "not UTF-8"
 
 
 class BadText(InvalidError):
-    """A text is none. path: where, as `.definition.overflow`."""
+    """Text that is not UTF-8. path: its place, such as `.definition.overflow`."""
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path.lstrip('.')}: {NO_TEXT}" if path else NO_TEXT)
@@ -22,7 +22,7 @@ class BadText(InvalidError):
 
 
 def is_text(text: str, errors: str = "strict") -> bool:
-    """Whether it can be written. errors: surrogateescape lets bytes pass, which arguments of clients may have."""
+    """Whether it is valid text. errors: surrogateescape also accepts raw bytes, as in arguments from clients."""
     if text.isascii():
         return True
     try:
@@ -33,7 +33,7 @@ def is_text(text: str, errors: str = "strict") -> bool:
 
 
 def check(value: object) -> None:
-    """Refuse what is no text, anywhere in a value of JSON. Raises: BadText."""
+    """Check all text in a JSON value. Raises: BadText."""
     pending = [value]
     while pending:
         each = pending.pop()
@@ -48,7 +48,7 @@ def check(value: object) -> None:
 
 
 def _path(value: object) -> str:
-    """Where the first of them is."""
+    """The path of the first invalid text."""
     pending = [(value, "")]
     for each, path in pending:
         if isinstance(each, str):

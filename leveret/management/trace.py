@@ -1,8 +1,8 @@
-"""Trace: what happens to some messages of a virtual host, an event for each thing that does.
+"""Trace: the events of selected messages in a virtual host.
 
-It is an observer: while it is there it is told of every publish, delivery and settlement. That costs each message of
-the virtual host some microseconds. It shows no bodies. A reader that is slower than the events loses some, which are
-counted.
+A trace is an observer: while it is active, the broker notifies it of every publish, delivery and settlement, which
+costs each message in the virtual host a few microseconds. It shows no bodies. If the reader is too slow, events are
+dropped and counted.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from leveret.core.queue.entry import QueueEntry
 from leveret.core.turn.clock import Clock
 from leveret.management.explaining.reasons import topic_parts
 
-BUFFER: Final = 1_000  # events that wait to be read
-MOST_QUEUES: Final = 20  # that are named of one publish
-KNOWN: Final = 10_000  # messages whose number is known, and deliveries that wait to be settled
-KNOWN_SIZE: Final = 16 << 20  # bytes that those messages may have
+BUFFER: Final = 1_000  # events not read yet
+MOST_QUEUES: Final = 20  # listed for one publish
+KNOWN: Final = 10_000  # remembered message numbers, and unsettled deliveries
+KNOWN_SIZE: Final = 16 << 20  # maximum total size of these messages in bytes
 
 ENDS: Final = {ACK: "ack", REQUEUE: "requeue", RETURN: "requeue", DISCARD: "reject"}
 
 
 class Filter(msgspec.Struct, kw_only=True):
-    """Which messages are meant: those for which all of this is so that is given.
+    """Selects messages that match all given conditions.
 
-    queue: they are in it. exchange, message_id: theirs. user: who publishes or gets them. routing_key: a pattern of a
-    topic exchange, that one of their keys matches.
+    queue: in this queue. exchange, message_id: of the message. user: the publisher or receiver. routing_key: a topic
+    pattern that one of the message's keys matches.
     """
 
     queue: str | None = None
@@ -53,7 +53,7 @@ class Filter(msgspec.Struct, kw_only=True):
         return " and ".join(said) or "everything"
 
     def fits(self, where: Address) -> bool:
-        """Whether a message was published so."""
+        """Whether exchange and routing key match."""
         if self.exchange is not None and where.exchange != self.exchange:
             return False
         pattern = self.routing_key
@@ -61,12 +61,12 @@ class Filter(msgspec.Struct, kw_only=True):
 
 
 class TraceEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Something that happened to a message.
+    """An event of a message.
 
     event: publish, deliver, ack, requeue, reject, dead_letter or drop. at_ms: since 1970. message: a number that is the
-    same in all events of a message, as long as it is known. user, connection: who did it; published_by: the user who
-    has published it, where that is known. queues: some of those that a publish leads to; queue_count: how many there
-    are. outcome: routed, unroutable or returned. reason: why a queue has given it up.
+    same in all events of a message, as long as it is remembered. user, connection: of the client. published_by: the
+    user who published it, if known. queues: some of the queues that a publish reaches; queue_count: their total number.
+    outcome: routed, unroutable or returned. reason: why a queue dropped or dead-lettered it.
     """
 
     event: str
@@ -93,7 +93,7 @@ class TraceEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Delivered:
-    """Who has got a message of a queue last, and its number."""
+    """The last receiver of a message of a queue, and the number of the message."""
 
     __slots__ = ("connection", "message_id", "number", "user")
 
@@ -105,7 +105,7 @@ class Delivered:
 
 
 class Numbers:
-    """Gives each message a number, and knows the last ones again by their contents."""
+    """Numbers messages, and recognizes recent ones by their contents."""
 
     def __init__(self) -> None:
         self._last = 0
@@ -128,9 +128,9 @@ class Numbers:
 
 
 class Trace(Observer):
-    """Of some messages. most: events after which it is over. wake: called when there are events again, and at the end.
+    """A trace of selected messages. most: events after which it ends. wake: called for new events and at the end.
 
-    told: how many events there were. dropped: how many more there would have been. is_over: it takes no more notes.
+    told: number of events. dropped: number of events lost. is_over: no further events.
     """
 
     def __init__(self, filter: Filter, clock: Clock, most: int, wake: Callable[[], None]) -> None:
@@ -147,17 +147,17 @@ class Trace(Observer):
 
     @property
     def is_over(self) -> bool:
-        """Whether there were as many events as there may be."""
+        """Whether the maximum number of events is reached."""
         return self.told >= self._most
 
     def take(self) -> TraceEvent | None:
-        """The next event, None if there is none."""
+        """The next event; None if there is none."""
         return self._events.popleft() if self._events else None
 
     # -- Observer
 
     def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
-        """Take a note."""
+        """Record the event."""
         wanted = self._filter
         if self.is_over or not isinstance(client, Party) or not wanted.fits(message.address):
             return PASS
@@ -179,10 +179,10 @@ class Trace(Observer):
         return PASS
 
     def on_held(self, confirm: Confirm) -> None:
-        """Nothing is held."""
+        """Not used: nothing is held."""
 
     def on_delivery(self, client: Client, entry: QueueEntry, tag: int, no_ack: bool, is_get: bool) -> None:
-        """Take a note."""
+        """Record the event."""
         if self.is_over or not isinstance(client, Party) or not self._is_of(entry):
             return
         message = entry.message
@@ -210,7 +210,7 @@ class Trace(Observer):
                 self._held.popitem(last=False)
 
     def on_settle(self, entry: QueueEntry, how: int) -> None:
-        """Take a note."""
+        """Record the event."""
         if self.is_over or not self._is_of(entry):
             return
         message = entry.message
@@ -231,7 +231,7 @@ class Trace(Observer):
             )
 
     def on_death(self, entry: QueueEntry, reason: str) -> None:
-        """Take a note, unless it is known from the rejection."""
+        """Record the event, unless the rejection was already recorded."""
         if self.is_over or not self._is_of(entry):
             return
         message, queue = entry.message, entry.queue
@@ -254,10 +254,10 @@ class Trace(Observer):
             dead_letter_routing_key="" if exchange is None else message.address.routing_key if key is None else key,
         )
 
-    # -- inside
+    # -- internal
 
     def _is_of(self, entry: QueueEntry) -> bool:
-        """Whether a message is in the queue that is meant, and was published as it is meant."""
+        """Whether queue, exchange and routing key match."""
         wanted = self._filter
         return (wanted.queue is None or wanted.queue == entry.queue.name) and wanted.fits(entry.message.address)
 
@@ -268,7 +268,7 @@ class Trace(Observer):
         return wanted.user is None or wanted.user in users
 
     def _tell(self, event: str, message: Message, message_id: str, number: int = 0, **about: object) -> int:
-        """Note an event. number: of the message, 0 to find it. Returns: that."""
+        """Add an event. number: of the message, 0 to look it up. Returns: the number."""
         number = number or self._numbers.of(message)
         if len(self._events) >= BUFFER:
             self.dropped += 1
@@ -298,7 +298,7 @@ def _place(entry: QueueEntry) -> tuple[int, int]:
 
 
 def _holder(entry: QueueEntry) -> Delivered:
-    """Who had a message that was delivered before anybody took notes."""
+    """The receiver of a message delivered before the trace began."""
     consumer = entry.consumer
     receiver = None if consumer is None else consumer.subscriber
     party = receiver.party if isinstance(receiver, Receiver) else None
@@ -307,6 +307,6 @@ def _holder(entry: QueueEntry) -> Delivered:
 
 
 def pattern_error(pattern: str) -> str:
-    """What is wrong with a pattern of routing keys; empty for nothing."""
+    """Why a topic pattern is not allowed; empty if it is."""
     count: int = sum(1 for word in pattern.split(".") if word == "#")
-    return f"routing_key has at most 2 '#', as that of a topic exchange; here are {count}" if count > 2 else ""
+    return f"routing_key can contain at most 2 '#', as in a topic exchange; it has {count}" if count > 2 else ""

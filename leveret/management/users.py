@@ -12,7 +12,7 @@ from leveret.management.vhosts import read_tags
 
 
 def find_user(broker: Broker, name: str) -> User:
-    """The user. Raises: UnknownError that suggests a name that is close."""
+    """The user. Raises: UnknownError, which suggests a similar name."""
     user = broker.users.get(name)
     if user is None:
         raise unknown("user", name, [user.name for user in broker.users])
@@ -35,7 +35,7 @@ def add_user(
     hashing_algorithm: str | None = None,
     tags: list[str] | str = "",
 ) -> None:
-    """Make a user. It may do nothing until permissions are set; without a password it cannot log in."""
+    """Add a user. The user has no access until you set permissions, and cannot log in without a password."""
     check_user_name(name)
     if broker.users.get(name) is not None:
         raise InvalidError(f"user '{name}' exists; change it with `leveret users password` or `leveret users tags`")
@@ -43,7 +43,7 @@ def add_user(
 
 
 def check_user_name(name: str) -> None:
-    """Refuse what no user can be called. Raises: InvalidError."""
+    """Validate the name of a user. Raises: InvalidError."""
     if not name:
         raise InvalidError("a user needs a name")
     check_name(name)
@@ -56,7 +56,7 @@ def change_password(
     password_hash: str | None = None,
     hashing_algorithm: str | None = None,
 ) -> None:
-    """Give a user another password; its connections stay open."""
+    """Change the password of a user. Connections stay open."""
     find_user(broker, name)
     if password is None and password_hash is None:
         raise InvalidError("give a password or a password_hash")
@@ -70,7 +70,7 @@ def set_user_tags(broker: Broker, name: str, tags: list[str] | str) -> None:
 
 
 def delete_user(broker: Broker, name: str) -> None:
-    """Delete a user with its permissions; its connections are closed."""
+    """Delete a user and the user's permissions, and close the user's connections."""
     if not broker.has_aside(form.USER, name):
         find_user(broker, name)
     broker.users.delete(name)

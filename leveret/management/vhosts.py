@@ -14,7 +14,7 @@ from leveret.management.errors import check_name, unknown
 
 
 def find_vhost(broker: Broker, name: str) -> VirtualHost:
-    """The virtual host. Raises: UnknownError that suggests a name that is close."""
+    """The virtual host. Raises: UnknownError, which suggests a similar name."""
     vhost = broker.vhosts.get(name)
     if vhost is None:
         raise unknown("virtual host", name, broker.vhosts)
@@ -22,7 +22,7 @@ def find_vhost(broker: Broker, name: str) -> VirtualHost:
 
 
 def list_vhosts(broker: Broker) -> list[dict[str, object]]:
-    """All virtual hosts: name, description, tags, default queue type, limits, how much there is of what they limit."""
+    """All virtual hosts: name, description, tags, default queue type, limits, and current counts."""
     return [
         {
             "name": vhost.name,
@@ -43,7 +43,7 @@ def list_vhosts(broker: Broker) -> list[dict[str, object]]:
 
 
 class Addition(Promise):
-    """A virtual host that is made when nothing is left of the one before it that had the same name."""
+    """Adds a virtual host once the previous one with the same name is completely deleted."""
 
     def __init__(self, broker: Broker, name: str, add: Callable[[], None]) -> None:
         super().__init__()
@@ -52,11 +52,11 @@ class Addition(Promise):
         self._add = add
 
     def is_done(self) -> bool:
-        """Whether it can be made."""
+        """Whether it can be added."""
         return self._name not in self._broker.leaving
 
     def result(self) -> object:
-        """Make it. Raises: InvalidError when somebody else was faster."""
+        """Add it. Raises: InvalidError, if it has been added meanwhile."""
         self._add()
         return None
 
@@ -64,7 +64,7 @@ class Addition(Promise):
 def add_vhost(
     broker: Broker, name: str, description: str = "", tags: list[str] | str = "", default_queue_type: str = ""
 ) -> Promise | None:
-    """Make a virtual host. Nobody may enter it until permissions are set."""
+    """Add a virtual host. No user has access until you set permissions."""
 
     def add() -> None:
         if name in broker.vhosts:
@@ -84,7 +84,7 @@ def set_vhost(
     tags: list[str] | str | None = None,
     default_queue_type: str | None = None,
 ) -> None:
-    """Change what is said about a virtual host; what is not given stays."""
+    """Change the given properties of a virtual host."""
     find_vhost(broker, name)
     put_vhost(broker, name, description, tags, default_queue_type)
 
@@ -92,51 +92,51 @@ def set_vhost(
 def put_vhost(
     broker: Broker, name: str, description: str | None, tags: list[str] | str | None, default_queue_type: str | None
 ) -> None:
-    """Make a virtual host, or change what is said about it."""
+    """Add or change a virtual host."""
     if not name:
         raise InvalidError("a virtual host needs a name")
     check_name(name)
     if default_queue_type and default_queue_type not in QUEUE_TYPES:
-        raise InvalidError(f"'{default_queue_type}' is no queue type; there are {', '.join(QUEUE_TYPES)}")
+        raise InvalidError(f"'{default_queue_type}' is not a queue type; choose from {', '.join(QUEUE_TYPES)}")
     broker.add_vhost(name, description, None if tags is None else read_tags(tags), default_queue_type)
 
 
 def trace_vhost(broker: Broker, name: str, on: bool = True) -> None:
-    """Copy every message that is published or delivered to amq.rabbitmq.trace, until switched off or restarted."""
+    """Copy every published or delivered message to amq.rabbitmq.trace, until switched off or restarted."""
     found = find_vhost(broker, name)
     found.trace(on)
 
 
 def protect_vhost(broker: Broker, name: str, on: bool = True) -> None:
-    """Let nobody delete a virtual host, until that is switched off."""
+    """Protect a virtual host from deletion, until switched off."""
     find_vhost(broker, name)
     broker.protect_vhost(name, on)
 
 
 class Deletion(Promise):
-    """A virtual host on its way out: it is gone at once, but what was in it goes in pieces."""
+    """The deletion of a virtual host: its name is gone at once, its content is deleted in steps."""
 
     def __init__(self, clearing: Clearing) -> None:
         super().__init__()
         self._clearing = clearing
 
     def is_done(self) -> bool:
-        """Whether nothing is left of it."""
+        """Whether everything is deleted."""
         return self._clearing.is_done
 
     def result(self) -> object:
-        """Nothing to say."""
+        """No result."""
         return None
 
 
 def delete_vhost(broker: Broker, name: str) -> Promise:
-    """Delete a virtual host with everything in it; its connections are closed."""
+    """Delete a virtual host and everything in it, and close its connections."""
     if not broker.has_aside(form.VHOST, name):
         find_vhost(broker, name)
     return Deletion(broker.delete_vhost(name))
 
 
 def read_tags(tags: list[str] | str) -> tuple[str, ...]:
-    """Tags as a list or, as old RabbitMQ wrote them, as text with commas; each once."""
+    """Unique tags from a list or, as in old RabbitMQ, comma-separated text."""
     items = tags.split(",") if isinstance(tags, str) else tags
     return tuple(dict.fromkeys(item.strip() for item in items if item.strip()))

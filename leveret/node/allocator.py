@@ -1,4 +1,4 @@
-"""The C library's allocator: which freed memory it keeps, and when it gives it back."""
+"""Tune the allocator of the C library: how much freed memory it keeps, and when it returns it to the system."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import contextlib
 import ctypes
 from typing import Final
 
-M_TRIM_THRESHOLD: Final = -1  # of mallopt(3): free memory at the end of the heap beyond which it goes back
-M_TOP_PAD: Final = -2  # how much of it is left when the rest goes back
-M_MMAP_THRESHOLD: Final = -3  # size from which a block is mapped for itself, and goes back when it is freed
+M_TRIM_THRESHOLD: Final = -1  # mallopt(3): free memory at the end of the heap above which it is returned
+M_TOP_PAD: Final = -2  # free memory to keep when the rest is returned
+M_MMAP_THRESHOLD: Final = -3  # block size above which a block is mapped on its own and returned when freed
 KEPT_BYTES: Final = 64 << 20
-LEFT_BYTES: Final = 48 << 20  # so that a message of 16 MiB makes no more than that go back: a few milliseconds
+LEFT_BYTES: Final = 48 << 20  # so that after a message of 16 MiB at most that much is returned: a few milliseconds
 
 
 def keep_freed_memory() -> None:
     """Let glibc keep up to 64 MiB of freed memory, and blocks of up to 64 MiB.
 
-    Its defaults give large blocks back at once and take them again, zeroed page by page, for the next message: half of
-    what a message of 16 MiB costs, and a tenth of a durable one of 1 KiB. Other C libraries are left as they are.
+    By default, glibc returns large blocks at once and maps them again, zeroed page by page, for the next message. That
+    is half the cost of a message of 16 MiB, and a tenth of a durable one of 1 KiB. No effect with other C libraries.
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
@@ -27,6 +27,6 @@ def keep_freed_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Give memory that was freed back to the system, where the C library knows how."""
+    """Return freed memory to the system, if the C library supports it."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,7 +1,7 @@
-"""AmqpClient: a plain AMQP 0-9-1 client for commands, with one channel, that waits for each answer.
+"""AmqpClient: a synchronous AMQP 0-9-1 client for commands, with one channel.
 
-Contents are kept as the frames in which they came, so that what is passed on is what was received. Whoever wants to do
-something while it waits, says so with `between`.
+Message contents are kept as the received frames, so that they can be passed on unchanged. The callback `between` runs
+while the client waits.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ from leveret.wire.writer import HEARTBEAT, FrameWriter
 M = TypeVar("M", bound=Method)
 
 CHANNEL: Final = 1
-CHANNELS: Final = 16  # that are asked for
+CHANNELS: Final = 16  # channel_max to negotiate
 ANSWER_S: Final = 30.0
 TICK_S: Final = 1.0  # the longest wait without a call of `between`
 SOME: Final = 1 << 18  # bytes in one read
-READS: Final = 16  # in one look at what has come
+READS: Final = 16  # per check()
 PIECE: Final = 1 << 16  # bytes in one write
-RUN: Final = 32 << 10  # bytes of a body from which on its frames are not looked at one by one
-MISSED: Final = 3  # heartbeats that may be missing
+RUN: Final = 32 << 10  # bytes of a body above which its frames are read as one run
+MISSED: Final = 3  # heartbeats that may be missed
 CAPABILITIES: Final = (
     "basic.nack",
     "consumer_cancel_notify",
@@ -66,9 +66,9 @@ CAPABILITIES: Final = (
 
 
 class AmqpError(Exception):
-    """The broker has closed the connection or the channel, or does not answer; the text says why.
+    """The broker closed the connection or the channel, or does not answer. The text says why.
 
-    code: with which it closed; 0 where the connection broke. is_channel: only the channel is closed.
+    code: the reply code of the close; 0 if the connection was lost. is_channel: only the channel is closed.
     """
 
     def __init__(self, text: str, code: int = 0, is_channel: bool = False) -> None:
@@ -78,7 +78,7 @@ class AmqpError(Exception):
 
 
 class Got:
-    """A method, with its content if it has one: the frames of that, empty for none."""
+    """A received method. content: the frames of its content, or empty."""
 
     __slots__ = ("content", "method")
 
@@ -88,24 +88,24 @@ class Got:
 
     @property
     def properties(self) -> BasicProperties:
-        """Those of the content. Raises: AmqpError."""
+        """The properties of the content. Raises: AmqpError."""
         try:
             return BasicProperties.parse(frames.properties(self.content))
         except DecodeError as error:
-            raise AmqpError(f"the properties of a message cannot be read: {error}") from None
+            raise AmqpError(f"a message has invalid properties: {error}") from None
 
     @property
     def body(self) -> bytes:
-        """That of the content."""
+        """The body of the content."""
         return frames.body(self.content)
 
 
 class AmqpClient:
-    """An open connection with its channel. Raises: AmqpError from whatever waits.
+    """An open connection with one channel. All methods that wait raise AmqpError.
 
-    heartbeat_s: seconds between two signs of life, 0 for none; with them, answers may take any time.
-    between: called at least once a second while something
-    is waited for; it may raise. is_blocked: why the broker takes no messages; empty if it does.
+    heartbeat_s: heartbeat interval in seconds, 0 for none; with heartbeats, answers may take any time. between: called
+    at least once a second while waiting; it may raise. is_blocked: why the broker blocks publishers; empty if it does
+    not.
     """
 
     def __init__(
@@ -124,12 +124,12 @@ class AmqpClient:
         self._waiting: deque[Got] = deque()
         self._partial: Method | None = None
         self._frames: list[bytes] = []  # of its content
-        self._left = 0  # bytes of its body that have not come
-        self._failure: AmqpError | None = None  # what the broker has closed the channel or the connection for
+        self._left = 0  # bytes of its body not received yet
+        self._failure: AmqpError | None = None  # why the broker closed the channel or the connection
         self._heartbeat_s = 0
         self._heard_s = self._sent_s = time.monotonic()
         self._between = between
-        self._is_patient = False  # a broker that gives signs of life may take its time
+        self._is_patient = False  # no timeout for answers while there are heartbeats
         self.is_blocked = ""
         raw.setblocking(False)
         self._send_bytes(PROTOCOL_HEADER)
@@ -151,27 +151,27 @@ class AmqpClient:
         self._is_patient = heartbeat_s > 0
 
     def call(self, method: Method, answer: type[M]) -> M:
-        """Send a method, and wait for its answer."""
+        """Send a method and wait for its answer."""
         self.send(method)
         return self.wait(answer)
 
     def send(self, method: Method, channel: int = CHANNEL) -> None:
-        """Send a method that nobody answers."""
+        """Send a method without waiting for an answer."""
         self._writer.method(channel, method)
         self.flush()
 
     def publish(self, exchange: str, key: str, properties: bytes, body: bytes) -> None:
-        """Put a message to those that flush() sends."""
+        """Buffer a message for flush()."""
         self.put(BasicPublish(exchange, key), make_content(properties, body, FRAME_MAX))
 
     def put(self, method: Method, content: bytes = b"") -> None:
-        """Put a method, with a content if it has one, to what flush() sends."""
+        """Buffer a method, with its content if it has one, for flush()."""
         self._writer.method(CHANNEL, method)
         if content:
             self._writer.content(CHANNEL, content)
 
     def flush(self) -> None:
-        """Send what was published."""
+        """Send what is buffered."""
         for piece in self._writer.take_pieces():
             self._send_bytes(piece)
 
@@ -182,13 +182,13 @@ class AmqpClient:
         self.call(ChannelOpen(), ChannelOpenOk)
 
     def wait(self, kind: type[M]) -> M:
-        """The next method of a kind; others, as deliveries, are kept for next()."""
+        """The next method of this type. Others, such as deliveries, are kept for next()."""
         method = self.take(kind).method
         assert isinstance(method, kind)
         return method
 
     def take(self, *kinds: type[Method]) -> Got:
-        """The next method of some kinds, with its content; others are kept for next()."""
+        """The next method of one of these types, with its content. Others are kept for next()."""
         others: deque[Got] = deque()
         deadline = time.monotonic() + ANSWER_S
         while True:
@@ -204,7 +204,7 @@ class AmqpClient:
             others.append(got)
 
     def next(self, patience_s: float) -> Got | None:
-        """What comes next; None when nothing comes in time. 0 takes what has come already."""
+        """The next method; None after a timeout. patience_s: seconds, 0 for only what has arrived already."""
         deadline = time.monotonic() + patience_s
         while not self._waiting:
             left = deadline - time.monotonic()
@@ -219,26 +219,26 @@ class AmqpClient:
         return self._waiting.popleft()
 
     def check(self) -> None:
-        """Take some of what has come, without waiting. Raises: AmqpError if the broker has ended the connection."""
+        """Read received data without waiting. Raises: AmqpError if the broker has closed the connection."""
         for _ in range(READS):
             if not self._is_ready(0):
                 break
             self._receive()
 
     def beat(self) -> None:
-        """Give a sign of life if one is due, and see whether the broker gives any."""
+        """Send a heartbeat if one is due."""
         if not self._heartbeat_s:
             return
         now_s = time.monotonic()
         if now_s - self._sent_s > self._heartbeat_s / 2 and select.select([], [self._socket], [], 0)[1]:
             self._sent_s = now_s
-            with contextlib.suppress(OSError):  # then nothing comes, either
+            with contextlib.suppress(OSError):  # a later read reports the failure
                 self._socket.send(HEARTBEAT)
 
     def _pause(self) -> None:
         self.beat()
         if self._heartbeat_s and time.monotonic() - self._heard_s > MISSED * self._heartbeat_s:
-            raise AmqpError("the broker does not answer any more")
+            raise AmqpError("the broker stopped answering")
         self._between()
 
     def _is_ready(self, patience_s: float) -> bool:
@@ -252,7 +252,7 @@ class AmqpClient:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError as error:
-            raise AmqpError(f"the connection to the broker broke: {error.strerror or error}") from None
+            raise AmqpError(f"the connection to the broker was lost: {error.strerror or error}") from None
         if not data:
             raise AmqpError("the broker closed the connection")
         self._heard_s = time.monotonic()
@@ -265,18 +265,18 @@ class AmqpClient:
                 else:
                     self._take(reader)
         except (FrameError, DecodeError) as error:
-            raise AmqpError(f"what comes there is no AMQP 0-9-1: {error}") from None
+            raise AmqpError(f"the server does not speak AMQP 0-9-1: {error}") from None
         reader.rest()
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
 
     def _take(self, reader: FrameReader) -> None:
-        """One frame."""
+        """Process one frame."""
         if reader.kind == FRAME_METHOD:
             method = decode(reader.payload())
             if method is None:
-                raise AmqpError("the broker uses a method that is not known here")
+                raise AmqpError("the broker sent an unknown method")
             self._look_at(method)
             if not isinstance(method, BasicDeliver | BasicGetOk | BasicReturn):
                 self._waiting.append(Got(method))
@@ -298,7 +298,7 @@ class AmqpClient:
             self._go_on(reader)
 
     def _run(self, reader: FrameReader) -> None:
-        """Many body frames at once."""
+        """Process many body frames at once."""
         self._left -= int(reader.run_size())
         if len(self._frames) == 1:
             self._frames.clear()  # the header is in the run
@@ -321,12 +321,12 @@ class AmqpClient:
             text = f"{method.reply_code} {method.reply_text}"
             self._failure = AmqpError(text, method.reply_code, isinstance(method, ChannelClose))
         elif isinstance(method, ConnectionBlocked):
-            self.is_blocked = method.reason or "it does not say why"
+            self.is_blocked = method.reason or "no reason given"
         elif isinstance(method, ConnectionUnblocked):
             self.is_blocked = ""
 
     def _send_bytes(self, data: bytes | memoryview) -> None:
-        """Send all of it; what comes meanwhile is kept, so that neither side waits for the other."""
+        """Send all data. Also receives meanwhile, so that the two sides cannot block each other."""
         left = memoryview(data)
         while left:
             try:
@@ -336,7 +336,7 @@ class AmqpClient:
                 continue
             except OSError as error:
                 self._last_words()
-                raise AmqpError(f"the connection to the broker broke: {error.strerror or error}") from None
+                raise AmqpError(f"the connection to the broker was lost: {error.strerror or error}") from None
             self._sent_s = time.monotonic()
             left = left[count:]
 
@@ -349,22 +349,22 @@ class AmqpClient:
             self._pause()
 
     def _last_words(self) -> None:
-        """What the broker said before it closed the connection is a better reason than that it is closed."""
+        """Read what the broker sent before the connection was lost, as it may contain the reason."""
         with contextlib.suppress(OSError):
             while self._is_ready(0):
                 self._receive()
 
     def close(self) -> None:
-        """End it: what was delivered and not acknowledged is ready again."""
+        """Close the connection. Unacknowledged messages become ready again."""
         self._is_patient = False
         self._between = lambda: None
         with contextlib.suppress(AmqpError):
-            if not self.is_blocked:  # then nobody reads what is sent
+            if not self.is_blocked:  # a blocked broker reads nothing
                 self.send(ConnectionClose(200, "done"), 0)
                 self.wait(ConnectionCloseOk)
         self.drop()
 
     def drop(self) -> None:
-        """End it without a word."""
+        """Close the socket without a handshake."""
         with contextlib.suppress(OSError):
             self._socket.close()

@@ -1,6 +1,6 @@
-"""Api: the HTTP API of a node. Its ports are open before the node is ready, its code is loaded afterwards.
+"""Api: the HTTP API of a node. Its ports open before the node is ready; its code is loaded afterwards.
 
-Programs of this machine ask it through the control socket; without ports its code is loaded when the first one does.
+Local commands reach it through the control socket. Without ports, the first such request loads the code.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ if TYPE_CHECKING:
 
 API_PORT: Final = 15672
 BACKLOG: Final = 256
-MOST_CLIENTS: Final = 1000  # of HTTP, at once
-FILES_SHARE: Final = 8  # of all files that the process may have open, clients of HTTP may have one part in so many
+MOST_CLIENTS: Final = 1000  # HTTP clients at once
+FILES_SHARE: Final = 8  # HTTP clients may use 1/8 of the process's file descriptors
 
 log = logging.getLogger("leveret.node")
 
 
 class PortError(Exception):
-    """A port that was asked for cannot be had; the text says why, and what to do."""
+    """A requested port is not available. The text says why, and what to do."""
 
 
 def places_for(files: int) -> int:
-    """How many clients of HTTP there may be, of so many files; those of AMQP have the others."""
+    """The maximum number of HTTP clients. files: file descriptors of the process; AMQP clients get the others."""
     return min(MOST_CLIENTS, files // FILES_SHARE)
 
 
 class Port:
-    """A port for HTTP. Whoever comes before begin() waits in the system. server: set before that."""
+    """An HTTP port. Clients that connect before begin() wait in the backlog. server: set before begin()."""
 
     def __init__(self, context: ssl.SSLContext | None, is_metrics: bool) -> None:
         self.listener = Listener(self, context)
@@ -67,10 +67,10 @@ class Port:
 
 
 class Api:
-    """Of one node. url: where it is, empty without it. places: how many clients it may have at once.
+    """The HTTP API of one node. url: its address, empty without ports. places: maximum number of clients.
 
-    logins: makes the authenticator for a protocol, which counts in attempts. around: puts something around the
-    application that is below its paths; set before begin().
+    logins: makes the authenticator for a protocol, which counts in attempts. around: wraps the application; set before
+    begin().
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Api:
         self._context = context
         self._places = places
         self._open_ports: list[Port] = []
-        self._ports: list[tuple[str, str, int]] = []  # those of AMQP too
+        self._ports: list[tuple[str, str, int]] = []  # including those of AMQP
         self._task: asyncio.Task[None] | None = None
         self._services: Services | None = None
         self._loading = asyncio.Lock()
@@ -109,20 +109,20 @@ class Api:
 
     @property
     def listeners(self) -> list[Listener]:
-        """Those that speak TLS."""
+        """The listeners with TLS."""
         return [port.listener for port in self._open_ports if port.listener.context is not None]
 
     @property
     def port(self) -> int | None:
-        """Of the API, once it is open; None without it."""
+        """The port of the API once it is open; None without it."""
         return next((port.listener.address[1] for port in self._open_ports if not port.is_metrics), None)
 
     def add_port(self, protocol: str, host: str, port: int) -> None:
-        """One that the broker listens on."""
+        """Register a port that the broker listens on, for the overview."""
         self._ports.append((protocol, host, port))
 
     def listen(self) -> None:
-        """Open the ports; clients wait until begin(). Raises: PortError for one that was asked for."""
+        """Open the ports; clients wait until begin(). Raises: PortError if a requested port is not available."""
         config = self._config
         wanted = config.management_port
         if wanted is None:
@@ -153,7 +153,7 @@ class Api:
         return port.listener.address
 
     def begin(self) -> None:
-        """Load what is needed, and serve whoever has come."""
+        """Load the code and start serving."""
         if self._open_ports:
             self._task = asyncio.get_running_loop().create_task(self._serve())
 
@@ -161,11 +161,11 @@ class Api:
         try:
             await self._start(await self._load())
         except Exception:
-            log.exception("the HTTP API cannot be started; the broker serves without it")
+            log.exception("cannot start the HTTP API; the broker runs without it")
             self._close_ports()
 
     async def _load(self) -> Services:
-        """What answers are made from; its samples begin when it is wanted first."""
+        """The services behind the API. The first call starts the sampling of statistics."""
         async with self._loading:
             if self._services is None:
                 await asyncio.to_thread(_load)
@@ -210,7 +210,7 @@ class Api:
             port.listener.begin()
 
     async def ask(self, arguments: dict[str, object]) -> AsyncIterator[tuple[dict[str, object], bytes]]:
-        """What the control socket asks: LocalApi.ask()."""
+        """Answer a request from the control socket: LocalApi.ask()."""
         if self._local is None:
             services = await self._load()
             from leveret.api.local import LocalApi
@@ -221,7 +221,7 @@ class Api:
             yield head, body
 
     def close(self) -> None:
-        """Serve nobody any more."""
+        """Stop serving and close the ports."""
         if self._task is not None:
             self._task.cancel()
         if self._services is not None:
@@ -238,16 +238,16 @@ class Api:
 
 
 def _load() -> None:
-    """Bring the code of the API into memory, in another thread: it takes a moment."""
+    """Import the code of the API. Slow, so it runs in another thread."""
     import leveret.api.application
     import leveret.api.operations
     import leveret.api.server  # noqa: F401
 
 
 def listen_error(host: str, port: int, option: str, error: OSError | UnicodeError, host_option: str = "host") -> str:
-    """Why nobody can listen there, and what to do. option, host_option: with which both were given."""
+    """Why listening failed, and what to do. option, host_option: the settings of port and host."""
     if isinstance(error, UnicodeError):
-        return f"'{host}' is no address to listen on; check --{host_option}"
+        return f"'{host}' is not an address to listen on; check --{host_option}"
     if error.errno == errno.EADDRINUSE or "address already in use" in str(error).lower():
         return f"port {port} on {host} is in use; stop what uses it or choose another with --{option}"
     if error.errno == errno.EACCES:

@@ -1,12 +1,11 @@
-"""Collector: when the garbage collector looks for cycles in the broker's process, and when freed memory goes back.
+"""Collector: schedules garbage collection in the broker's process, and returns freed memory to the system.
 
-Left to itself it looks at all that is new after so many allocations, and at all there is now and then. In a broker
-nearly everything new is a message that waits; a pass over 20 000 of them finds nothing, and takes up to 25 ms.
-What closes leaves no cycles (tests/session/test_leftovers.py), so it is enough to look when that is quick.
+By default, Python collects new objects after a number of allocations, and all objects from time to time. In a broker,
+nearly all new objects are waiting messages; a pass over 20 000 of them finds nothing and takes up to 25 ms. Closing
+connections and queues leaves no cycles (tests/session/test_leftovers.py), so it is enough to collect when that is fast.
 
-Freed memory is kept for what comes next (node/allocator.py), but not for ever: after a quiet minute it goes back to the
-system. Whether it was quiet is seen by what the process has done, not by how long that took: others may keep the
-machine busy.
+Freed memory is kept for reuse (node/allocator.py), but after a quiet minute it is returned to the system. A minute is
+quiet by the CPU time of this process, as other processes may keep the machine busy.
 """
 
 from __future__ import annotations
@@ -21,22 +20,22 @@ from leveret.core.message.budget import COST
 from leveret.node.allocator import give_back_memory
 
 LOOK_S: Final = 60.0
-QUIET: Final = 0.2  # of a core, that the process has needed in a quiet minute at most
-FEW: Final = 100_000  # objects for which a pass takes some milliseconds
-SURPLUS: Final = 2_000_000  # objects that nobody can account for: better a slow pass than no memory
+QUIET: Final = 0.2  # CPU cores that the process uses at most in a quiet minute
+FEW: Final = 100_000  # objects; a pass over them takes a few milliseconds
+SURPLUS: Final = 2_000_000  # unexpected objects, which justify a slow pass
 
 
 class Collector:
-    """Of a process that is a broker and nothing else, and has called gc.disable() when it began."""
+    """For a process that only runs a broker and called gc.disable() at its start."""
 
     def __init__(self, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
         self._broker = broker
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
-        self._spent_s = 0.0  # CPU time of the process, at the last look
+        self._spent_s = 0.0  # CPU time of the process at the last check
 
     def start(self) -> None:
-        """Set aside what is there, as most of it stays, and look at what comes from time to time."""
+        """Freeze the existing objects, as most of them stay, and check new ones periodically."""
         if self._objects() < FEW:
             gc.collect()
         gc.freeze()
@@ -44,7 +43,7 @@ class Collector:
         self._timer = self._loop.call_later(LOOK_S, self._look)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop collecting."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -58,6 +57,6 @@ class Collector:
         self._timer = self._loop.call_later(LOOK_S, self._look)
 
     def _objects(self) -> int:
-        """How many objects there should be, about."""
+        """The approximate number of objects to expect."""
         broker = self._broker
         return int(broker.budget.used) // COST * 2 + len(broker.logged) * 20 + len(broker.connections) * 40

@@ -1,11 +1,11 @@
 """Config: all settings of `leveret serve`, each declared once.
 
-The declaration of a setting is its name, its type, its default and a Setting. From these come the option of `leveret
-serve` and its help, the LEVERET_* variable, the key of the TOML file, all checks of one value, the completion of the
-shell, and the page docs/settings.md. What several settings together have to be is checked in loading.py.
+A declaration consists of name, type, default and a Setting. It defines the option of `leveret serve` with its help, the
+LEVERET_* variable, the key of the TOML file, the checks of a value, the shell completion, and the entry in
+docs/settings.md. loading.py checks combinations of settings.
 """
 
-# Annotations are evaluated as they stand, not kept as text: msgspec would compile each of them twice at every start.
+# No lazy annotations here: msgspec would compile each of them twice at every start.
 from typing import Annotated, Final, Literal, get_args
 
 import msgspec
@@ -44,14 +44,14 @@ GROUPS: Final = (ADDRESSES, MANAGEMENT, TELEMETRY, TLS, DATA, CLIENTS, MEMORY, R
 
 SWITCH: Final = Switch()
 PORT: Final = Whole(1, 65_535, zero="a free port")
-STANDARD: Final = "env"  # in the place of an endpoint
+STANDARD: Final = "env"  # as the endpoint: use the standard variables of OpenTelemetry
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """What is said of a setting beside its name, its type and its default.
+    """The description of a setting.
 
-    help: one or two sentences. default: its default in words, where that is not the value itself. see: where the
-    documentation says more, as seen from the folder docs.
+    help: one or two sentences. default: its default in words, if that is not the value itself. see: the documentation
+    page, relative to docs.
     """
 
     group: str
@@ -76,13 +76,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "Address to listen on.",
         ),
     ] = "127.0.0.1"
-    port: Annotated[int, Setting(ADDRESSES, PORT, "Port to listen on; 0 takes a free one.")] = 5672
+    port: Annotated[int, Setting(ADDRESSES, PORT, "Port to listen on; 0 for a free port.")] = 5672
     control: Annotated[
         str,
         Setting(
             ADDRESSES,
             Text("the path of a socket, of at most 100 bytes", "PATH", "the default"),
-            "Path of the control socket, through which the other commands reach the broker.",
+            "Path of the control socket, which the other commands use to reach the broker.",
             "control.sock in the data directory, none with --memory",
             "administration.md",
         ),
@@ -93,9 +93,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             MANAGEMENT,
             PortOrOff(1, 65_535, zero="a free port"),
-            "Port of the HTTP API; 0 takes a free one. One that is asked for and cannot be had keeps the broker from "
-            "starting.",
-            "15672 if it is free, off with --ephemeral",
+            "Port of the HTTP API; 0 for a free port. If you set a port that is not available, the broker does not "
+            "start.",
+            "15672 if free, off with --ephemeral",
             "api.md",
         ),
     ] = None
@@ -111,14 +111,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     management_tls: Annotated[
         bool,
-        Setting(MANAGEMENT, SWITCH, "Speak HTTPS, with the certificate of --tls-certificate.", see="api.md"),
+        Setting(
+            MANAGEMENT, SWITCH, "Use HTTPS for the HTTP API, with the certificate of --tls-certificate.", see="api.md"
+        ),
     ] = False
     management_prefix: Annotated[
         str,
         Setting(
             MANAGEMENT,
             Prefix("the beginning of a path like /leveret", "PATH", "none"),
-            "What comes before all paths of the HTTP API, behind a proxy that leaves it there.",
+            "Prefix of all paths of the HTTP API, for a proxy that does not strip it.",
             "none",
             "api.md",
         ),
@@ -128,7 +130,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             MANAGEMENT,
             PortOrOff(1, 65_535, zero="a free port"),
-            "Another port for metrics alone, without a login; 0 takes a free one. RabbitMQ has them on 15692.",
+            "Separate port for metrics, without a login; 0 for a free port. RabbitMQ uses 15692.",
             "off; /metrics is on the port of the HTTP API",
             "metrics.md",
         ),
@@ -139,7 +141,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             MANAGEMENT,
             Whole(50, 3_600_000, "milliseconds"),
-            "How long it is from one look at what is counted to the next, for the rates and curves of the HTTP API.",
+            "Interval between two samples of the counters, for rates and charts of the HTTP API.",
             see="api.md",
         ),
     ] = 5_000
@@ -148,8 +150,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             MANAGEMENT,
             SWITCH,
-            "Show the metrics on the port of the HTTP API to anybody; otherwise they need the login of a user with the "
-            "tag monitoring or administrator.",
+            "Serve metrics on the port of the HTTP API without a login. By default they require a user with the tag "
+            "monitoring or administrator.",
             see="metrics.md",
         ),
     ] = False
@@ -158,9 +160,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Setting(
             TELEMETRY,
-            Url(STANDARD, "what the variables of OpenTelemetry say"),
-            "Send a span for each publish, delivery and request of the HTTP API to this OpenTelemetry collector. This "
-            "needs the extra opentelemetry.",
+            Url(STANDARD, "the standard variables of OpenTelemetry"),
+            "Send a span for each publish, delivery and HTTP API request to this OpenTelemetry collector. Requires the "
+            "extra opentelemetry.",
             "none: no spans",
             "telemetry.md",
         ),
@@ -169,9 +171,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         float | None,
         Setting(
             TELEMETRY,
-            Share("those that clients trace"),
-            "Share of the messages and requests that get spans, of those that come without a trace of their client.",
-            "what OTEL_TRACES_SAMPLER says, otherwise 1",
+            Share("only messages that clients trace"),
+            "Share of messages and requests to trace, among those without a trace context from the client.",
+            "the value of OTEL_TRACES_SAMPLER, otherwise 1",
             "telemetry.md#sampling",
         ),
     ] = None
@@ -180,7 +182,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             TELEMETRY,
             Whole(1, 100_000),
-            "Publishes, deliveries and requests a second that get spans, of each kind at most; the others get none.",
+            "Maximum number of spans per second, for publishes, deliveries and requests each.",
             see="telemetry.md#sampling",
         ),
     ] = 1_000
@@ -190,7 +192,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             TLS,
             PORT,
-            "Port for clients that speak TLS, on the same address; 0 takes a free one.",
+            "Port for TLS clients, on the same address; 0 for a free port.",
             "5671 with a certificate, otherwise none",
             "configuration.md#tls",
         ),
@@ -200,7 +202,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             TLS,
             _pem("no TLS"),
-            "PEM file with the certificate that clients are shown, then those between it and its CA.",
+            "PEM file with the server certificate, followed by the intermediate certificates.",
             "no TLS",
             "configuration.md#tls",
         ),
@@ -219,14 +221,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Setting(
             TLS,
-            _pem("no certificates of clients"),
-            "PEM file with CAs. Clients are asked for a certificate, and one that comes from no CA in it is refused.",
-            "clients are not asked for certificates",
+            _pem("no client certificates"),
+            "PEM file with CAs. The broker requests client certificates, and refuses one not issued by these CAs.",
+            "none: the broker asks for no client certificates",
             "configuration.md#tls",
         ),
     ] = ""
     tls_require_client_certificate: Annotated[
-        bool, Setting(TLS, SWITCH, "Refuse clients that show no certificate.", see="configuration.md#tls")
+        bool, Setting(TLS, SWITCH, "Refuse clients without a certificate.", see="configuration.md#tls")
     ] = False
 
     data_dir: Annotated[
@@ -234,7 +236,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             DATA,
             Text("the path of a directory", "DIRECTORY"),
-            "Directory for everything durable, made if it is not there.",
+            "Directory for durable data; created if it does not exist.",
             see="durability.md",
         ),
     ] = "leveret-data"
@@ -243,19 +245,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             DATA,
             SWITCH,
-            "Use the data directory even if it belongs to another user, or everybody may write to it.",
+            "Use the data directory even if it belongs to another user, or any user can write to it.",
             see="configuration.md#data-directory-ownership",
         ),
     ] = False
     memory: Annotated[
-        bool, Setting(DATA, SWITCH, "Keep everything in memory, without a data directory: a restart loses it.")
+        bool, Setting(DATA, SWITCH, "Keep all data in memory, without a data directory. A restart loses it.")
     ] = False
     definitions: Annotated[
         str,
         Setting(
             DATA,
             Text("the path of a definitions file", "FILE", "none"),
-            "Definitions file to import at each start. The broker does not start unless all of it can be imported.",
+            "Definitions file to import at each start. The broker does not start if the file contains an error.",
             "none",
             "administration.md#definitions",
         ),
@@ -265,7 +267,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             DATA,
             Text("the path of a file", "FILE", "none"),
-            "File to write down everything that passes through the broker. It is made anew.",
+            "File that records all messages and events of the broker. An existing file is overwritten.",
             "none",
             "testing/recording.md",
         ),
@@ -273,31 +275,31 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     loopback_users: Annotated[
         tuple[str, ...],
-        Setting(CLIENTS, Names(), "Users who may log in from this machine only."),
+        Setting(CLIENTS, Names(), "Users who may only log in from this machine."),
     ] = ("guest",)
     max_connections: Annotated[
         int,
         Setting(
             CLIENTS,
-            Whole(1, MAX_NUMBER, zero="any number"),
-            "Connections that may be open at once; one more is refused with 530. 0 allows any number.",
+            Whole(1, MAX_NUMBER, zero="no limit"),
+            "Maximum number of open connections; one more is refused with 530. 0 for no limit.",
         ),
     ] = 0
     max_channels: Annotated[
         int,
         Setting(
             CLIENTS,
-            Whole(1, MAX_NUMBER, zero="any number"),
-            "Channels that may be open at once, of all connections; one more closes its connection with 530. 0 allows "
-            "any number.",
+            Whole(1, MAX_NUMBER, zero="no limit"),
+            "Maximum number of open channels of all connections; one more closes its connection with 530. 0 for no "
+            "limit.",
         ),
     ] = 0
     max_consumers_per_channel: Annotated[
         int,
         Setting(
             CLIENTS,
-            Whole(1, MAX_NUMBER, zero="any number"),
-            "Consumers that a channel may have; one more closes its connection with 530. 0 allows any number.",
+            Whole(1, MAX_NUMBER, zero="no limit"),
+            "Maximum number of consumers per channel; one more closes its connection with 530. 0: no limit.",
         ),
     ] = 0
     max_unauthenticated_connections: Annotated[
@@ -305,7 +307,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             CLIENTS,
             Whole(1, MAX_NUMBER),
-            "Clients that have not logged in, at once.",
+            "Maximum number of connections that have not logged in yet.",
             see="configuration.md#connections-before-login",
         ),
     ] = 15_000
@@ -314,25 +316,25 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             CLIENTS,
             Size(1, MAX_CONTENT_SIZE),
-            "Bytes that the body of a message may have; a larger one closes its channel with 406.",
+            "Maximum size of a message body in bytes; a larger one closes its channel with 406.",
         ),
     ] = MAX_MESSAGE_SIZE
     consumer_timeout_ms: Annotated[
         int,
         Setting(
             CLIENTS,
-            Whole(1, MAX_MS, "milliseconds", "any time"),
-            "How long a consumer may keep a delivery without acknowledging it before its channel is closed; 0 allows "
-            "any time. The argument x-consumer-timeout of a queue goes first.",
+            Whole(1, MAX_MS, "milliseconds", "no limit"),
+            "Time in which a consumer must acknowledge a delivery, before its channel is closed; 0 for no limit. The "
+            "argument x-consumer-timeout of a queue takes precedence.",
         ),
     ] = 1_800_000
     send_timeout_ms: Annotated[
         int,
         Setting(
             CLIENTS,
-            Whole(1_000, 86_400_000, "milliseconds", "any time"),
-            "How long a client may take nothing of what is sent to it, not a single byte, before it is cut off; 0 "
-            "allows any time.",
+            Whole(1_000, 86_400_000, "milliseconds", "no limit"),
+            "Time after which the broker disconnects a client that does not read a single byte of the data sent to it; "
+            "0 for no limit.",
             see="configuration.md#unresponsive-clients",
         ),
     ] = 30_000
@@ -342,8 +344,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             MEMORY,
             Size(1, zero="a quarter of the memory"),
-            "Bytes that messages may take, about. Above it they rest on disk until it is their turn, and publishers "
-            "wait while those that cannot rest there need more.",
+            "Approximate memory for messages in bytes, above which they are paged out to disk. Publishers are blocked "
+            "while messages that cannot be paged out need more.",
             "a quarter of the memory of the machine or control group",
             "performance.md#memory",
         ),
@@ -353,8 +355,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             MEMORY,
             Share("no limit"),
-            "Share of the memory of the machine, or of the control group of the process if that has a limit, above "
-            "which publishers wait; 0 sets no limit.",
+            "Share of the machine's memory, or of the limit of the process's control group, above which publishers are "
+            "blocked; 0 for no limit.",
             see="configuration.md#alarms",
         ),
     ] = 0.6
@@ -363,7 +365,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             MEMORY,
             Size(1, zero="no limit"),
-            "Bytes that should stay free on the disk of the data directory; below, publishers wait. 0 sets no limit.",
+            "Free disk space in bytes below which publishers are blocked; 0 for no limit.",
             see="configuration.md#alarms",
         ),
     ] = 50_000_000
@@ -373,7 +375,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             RUNNING,
             Levels(),
-            "The least that is logged, on standard error, of all and of single areas; `leveret logs level` changes it.",
+            "Level of the log on standard error, for all or for single areas. `leveret logs level` changes it live.",
             see="configuration.md#log",
         ),
     ] = "warning"
@@ -382,7 +384,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             RUNNING,
             Choice(get_args(LogFormat)),
-            "Whether an entry of the log is a line of text or an object of JSON.",
+            "Format of log entries: a line of text or a JSON object.",
             see="configuration.md#log",
         ),
     ] = "text"
@@ -391,8 +393,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             RUNNING,
             SWITCH,
-            "For tests: in memory and on a free port, unless a data directory or a port is given, and an end with the "
-            "process that has started it, or when the pipe that is standard input is closed.",
+            "For tests: use memory and a free port, unless a data directory or port is given. Stop with the process "
+            "that started the broker, or when the pipe of standard input is closed.",
             see="testing/languages.md",
         ),
     ] = False
@@ -401,14 +403,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             RUNNING,
             SWITCH,
-            "Print the ready line as an object of JSON.",
+            "Print the ready line as a JSON object.",
             see="testing/languages.md",
         ),
     ] = False
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """A setting with its names: as an attribute, an option and a variable, and as a key of the TOML file."""
+    """A setting with its names: attribute, option, variable and TOML key."""
 
     attribute: str
     default: object
@@ -416,7 +418,7 @@ class Declared(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The key of the TOML file; the option without its dashes."""
+        """The TOML key; the option without its dashes."""
         return self.attribute.replace("_", "-")
 
     @property
@@ -426,12 +428,12 @@ class Declared(msgspec.Struct, frozen=True):
 
     @property
     def variable(self) -> str:
-        """The variable of the environment."""
+        """The environment variable."""
         return ENV_PREFIX + self.attribute.upper()
 
     @property
     def default_words(self) -> str:
-        """The default, for people."""
+        """The default in words."""
         return self.setting.default or self.setting.kind.show(self.default)
 
 
@@ -441,7 +443,7 @@ SETTINGS: Final = {
         Declared(field.name, field.default, field.type.__metadata__[0]) for field in msgspec.structs.fields(Config)
     )
 }
-"""All settings by their names, in the order of their declaration."""
+"""All settings by name, in the order of their declaration."""
 
 CONFIG_FILE: Final = Declared(
     "config",
@@ -449,12 +451,12 @@ CONFIG_FILE: Final = Declared(
     Setting(
         RUNNING,
         Text("the path of a TOML file", "FILE"),
-        "TOML file with settings. Options and variables win over what it says.",
+        "TOML file with settings. Options and environment variables take precedence.",
         "none",
         "configuration.md",
     ),
 )
-"""What says where the file with the settings is, which cannot stand in the file itself."""
+"""The path of the settings file, which cannot be set in the file itself."""
 
 OPTIONS: Final = {**SETTINGS, CONFIG_FILE.name: CONFIG_FILE}
-"""All options of `leveret serve`, by their names without the dashes."""
+"""All options of `leveret serve`, by name without the dashes."""

@@ -1,6 +1,7 @@
-"""Where the control socket of a data directory is: control.sock in it, unless that path is too long for a socket.
+"""The location of a data directory's control socket: control.sock in it, unless that path is too long for a socket.
 
-Then the socket is in a directory of the user's own, and a file control.path in the data directory says where.
+In that case the socket is in a private directory of the user, and the file control.path in the data directory contains
+its path.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ MAX_PATH = 100  # bytes; the kernel allows 107 and some systems 103
 
 
 class ControlError(Exception):
-    """There can be no control socket; the text says why."""
+    """The control socket cannot be used. The text says why."""
 
 
 def find(directory: Path) -> Path:
-    """Where the socket of a data directory is, if there is one."""
+    """The path of a data directory's socket, whether it exists or not."""
     try:
         with open(directory / POINTER_NAME, "rb", opener=_only_a_file) as file:
             return Path(os.fsdecode(file.read(MAX_POINTER).strip()))
@@ -35,14 +36,14 @@ def find(directory: Path) -> Path:
 
 
 def bind(path: str, directory: Path | None) -> tuple[socket.socket, Path]:
-    """Bind the socket that only its owner may connect to, in place of one that a killed broker left behind.
+    """Bind the socket, to which only its owner may connect. Replaces a socket that a killed broker left behind.
 
-    path: where, or empty for the usual place. directory: the data directory, if there is one; it is ours alone.
+    path: its path, or empty for the default. directory: the data directory, if any; it is ours alone.
     Raises: ControlError.
     """
     place = Path(path) if path else _place(directory)
     if len(os.fsencode(place)) > MAX_PATH:
-        raise ControlError(f"the path of a control socket has at most {MAX_PATH} bytes; choose a shorter one")
+        raise ControlError(f"the path of a control socket can have at most {MAX_PATH} bytes; choose a shorter one")
     try:
         _remove_stale(place)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -54,22 +55,22 @@ def bind(path: str, directory: Path | None) -> tuple[socket.socket, Path]:
         if directory is not None:
             _point(directory, place)
     except OSError as error:
-        raise ControlError(f"cannot make the control socket {place}: {error.strerror or error}") from None
+        raise ControlError(f"cannot create the control socket {place}: {error.strerror or error}") from None
     return listener, place
 
 
 def unbind(place: Path, directory: Path | None) -> None:
-    """Take the socket away at the end."""
+    """Remove the socket."""
     place.unlink(missing_ok=True)
     if directory is not None:
         (directory / POINTER_NAME).unlink(missing_ok=True)
 
 
 def connect(place: Path, source: Path | None) -> socket.socket | None:
-    """A connection to the broker whose socket this is, None when nobody is there.
+    """A connection to the broker on this socket; None if there is no broker.
 
-    source: the directory that has the socket or says where it is; only its owner, root and this user are believed. None
-    believes anybody. Raises: ControlError.
+    source: the directory that contains the socket or its path. The broker must run as the owner of that directory, root
+    or this user; None trusts any user. Raises: ControlError.
     """
     if len(os.fsencode(place)) > MAX_PATH:
         return None  # no socket can be there
@@ -81,12 +82,12 @@ def connect(place: Path, source: Path | None) -> socket.socket | None:
         return None
     except OSError as error:
         client.close()
-        text = f"cannot connect to {place}: {error.strerror or error}; the user who started the broker can"
+        text = f"cannot connect to {place}: {error.strerror or error}; run this as the user who started the broker"
         raise ControlError(text) from None
     if source is not None and not may_answer(_peer(client), source):
         stranger = user_name(_peer(client))
         client.close()
-        raise ControlError(f"{stranger} listens on {place}, to whom '{source}' does not belong; nothing was sent there")
+        raise ControlError(f"{stranger} listens on {place}, but does not own '{source}'; nothing was sent there")
     return client
 
 
@@ -102,7 +103,7 @@ def _place(directory: Path | None) -> Path:
 
 
 def _runtime_directory() -> Path:
-    """A directory with a short path that nobody else can write to. Raises: ControlError."""
+    """A private directory with a short path. Raises: ControlError."""
     given = os.environ.get("XDG_RUNTIME_DIR", "")
     if given and os.path.isdir(given):
         return Path(given)
@@ -111,9 +112,9 @@ def _runtime_directory() -> Path:
         place.mkdir(mode=0o700, exist_ok=True)
         found = place.lstat()
     except OSError as error:
-        raise ControlError(f"cannot make the directory {place}: {error.strerror}") from None
+        raise ControlError(f"cannot create the directory {place}: {error.strerror}") from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise ControlError(f"{place} is not a directory of this user alone; remove it or set XDG_RUNTIME_DIR")
+        raise ControlError(f"{place} is not a private directory of this user; remove it or set XDG_RUNTIME_DIR")
     return place
 
 
@@ -123,11 +124,11 @@ def _remove_stale(place: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise ControlError(f"{place} exists and is no socket; choose another path with --control")
+        raise ControlError(f"{place} exists and is not a socket; choose another path with --control")
     client = connect(place, None)
     if client is not None:
         client.close()
-        raise ControlError(f"another broker listens on {place}; choose another path with --control")
+        raise ControlError(f"another broker is listening on {place}; choose another path with --control")
     place.unlink()
 
 
@@ -141,11 +142,11 @@ def _point(directory: Path, place: Path) -> None:
 
 
 def _only_a_file(path: str, flags: int) -> int:
-    """Opens a file, and neither follows a link nor waits for a pipe. Raises: OSError."""
+    """Open a file without following links or waiting for a pipe. Raises: OSError."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _peer(client: socket.socket) -> int:
-    """The user who listens at the other end."""
+    """The user ID of the listening process."""
     _, uid, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     return int(uid)

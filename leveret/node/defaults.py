@@ -1,4 +1,4 @@
-"""What a broker begins with when nothing was declared yet: the virtual host / and the user guest."""
+"""The initial content of a new broker: the virtual host / and the user guest."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ DEFAULT_USER = "guest"  # and its password
 
 
 def make_defaults(broker: Broker) -> bool:
-    """Make them unless that was done once before. Returns: whether they were made now."""
+    """Create the defaults in a new broker. Returns: whether the broker was new."""
     if not broker.is_new:
         return False
-    broker.make_defaults(DEFAULT_USER, salted(DEFAULT_USER))  # everybody knows this password: a cheap hash will do
+    broker.make_defaults(DEFAULT_USER, salted(DEFAULT_USER))  # the password is public, so a cheap hash is enough
     return True
 
 
 def drop_defaults(broker: Broker, definitions: dict[str, object]) -> None:
-    """Take them away again where a definitions file brings its own: an import at the first start stands for them.
+    """Remove the defaults again if a definitions file imported at the first start defines other users or virtual hosts.
 
-    RabbitMQ makes none as soon as there is a file; here one without users or virtual hosts leaves them be.
+    RabbitMQ creates no defaults if there is a file. Here they stay if the file has no users or virtual hosts.
     Source: rabbit.erl maybe_insert_default_data.
     """
     if _brings_others(definitions.get("users"), DEFAULT_USER) and broker.users.get(DEFAULT_USER) is not None:

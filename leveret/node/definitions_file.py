@@ -1,4 +1,4 @@
-"""Definitions files on the disk."""
+"""Read definitions files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_SIZE = 256 << 20  # bytes, as a request of the control socket
 
 
 class FileError(Exception):
-    """A file cannot be used; the text names it and says why."""
+    """A file cannot be used. The text names it and says why."""
 
 
 def read(path: Path) -> dict[str, object]:
@@ -30,7 +30,7 @@ def parse(file: BinaryIO, name: str) -> dict[str, object]:
     """
     text = file.read(MAX_SIZE + 1)
     if len(text) > MAX_SIZE:
-        many = f"has more than {MAX_SIZE >> 20} MiB; split it, and apply one part after the other"
+        many = f"is larger than {MAX_SIZE >> 20} MiB; split it and import the parts one after another"
         raise FileError(f"definitions file {name} {many}")
     if not text.strip():
         return {}
@@ -39,5 +39,5 @@ def parse(file: BinaryIO, name: str) -> dict[str, object]:
     except ValueError as error:
         raise FileError(f"definitions file {name} is not valid JSON: {error}") from None
     if not isinstance(content, dict):
-        raise FileError(f"definitions file {name} has to be a JSON object, as RabbitMQ exports it")
+        raise FileError(f"definitions file {name} must contain a JSON object, as RabbitMQ exports it")
     return content

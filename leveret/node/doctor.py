@@ -1,6 +1,6 @@
-"""Doctor: looks for what is in the way of a broker on this machine, before it starts or while it runs.
+"""Checks for problems of a broker on this machine, before it starts or while it runs.
 
-Each check says how it is, and what to change where it is not well. Nothing is changed by looking.
+Each check reports a state and, if necessary, what to change. Checks change nothing.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ EVERYWHERE: Final = ("0.0.0.0", "::", "*", "")
 LOCAL: Final = ("127.0.0.1", "::1", "localhost")
 REMOTE_FILES: Final = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "fuse.glusterfs", "ceph", "vboxsf")
 FLEETING_FILES: Final = ("tmpfs", "ramfs", "overlay", "aufs")
-LONG_AGO_S: Final = 1_735_689_600  # 2025, before this was written
-NOT_SYNCHRONIZED: Final = 5  # what adjtimex(2) answers
+LONG_AGO_S: Final = 1_735_689_600  # 2025, before this code was written
+NOT_SYNCHRONIZED: Final = 5  # return value of adjtimex(2)
 SKEW_S: Final = 60.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """How something is. status: OK, WARNING or PROBLEM. advice: what to change, empty if nothing."""
+    """The result of a check. status: OK, WARNING or PROBLEM. advice: what to change, or empty."""
 
     check: str
     status: str
@@ -60,7 +60,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Running:
-    """A broker that runs on the data directory. listeners: as the HTTP API has them. has_guest: as look() takes it."""
+    """A running broker on the data directory. listeners: from the HTTP API. has_guest: as for look()."""
 
     pid: int
     listeners: list[dict[str, Any]]
@@ -68,7 +68,7 @@ class Running:
 
 
 def look(config: Config, running: Running | None, has_guest: bool | None) -> Iterator[Finding]:
-    """All checks, in order. has_guest: whether guest may log in with the password guest; None if nobody can tell."""
+    """All checks, in order. has_guest: whether guest can log in with the password guest; None if unknown."""
     directory = Path(config.data_dir)
     yield python()
     yield build()
@@ -87,12 +87,17 @@ def python() -> Finding:
     """The version of Python."""
     text = f"{platform.python_implementation()} {platform.python_version()}"
     if platform.python_implementation() != "CPython":
-        return Finding("python", WARNING, f"{text}: nothing is compiled for it", "CPython is several times faster")
+        return Finding(
+            "python",
+            WARNING,
+            f"{text}: there are no compiled modules for it",
+            "use CPython, which is several times faster",
+        )
     return Finding("python", OK, text)
 
 
 def build() -> Finding:
-    """Whether the hot parts are compiled."""
+    """Whether the performance-critical modules are compiled."""
     if is_compiled():
         return Finding("build", OK, build_name())
     return Finding(
@@ -101,7 +106,7 @@ def build() -> Finding:
 
 
 def existing(directory: Path) -> Path:
-    """The directory, or the one in which it would be made."""
+    """The directory, or its closest existing parent."""
     place = directory.absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
@@ -109,15 +114,15 @@ def existing(directory: Path) -> Path:
 
 
 def data_directory(directory: Path) -> Finding:
-    """Whose it is, and who may use it."""
+    """Owner and permissions of the data directory."""
     name = "data directory"
     if not directory.exists():
         parent = existing(directory)
         if not os.access(parent, os.W_OK | os.X_OK):
             return Finding(
-                name, PROBLEM, f"'{directory}' cannot be made in '{parent}'", "choose another with --data-dir"
+                name, PROBLEM, f"'{directory}' cannot be created in '{parent}'", "choose another with --data-dir"
             )
-        return Finding(name, OK, f"'{directory}' is not there; the first start makes it")
+        return Finding(name, OK, f"'{directory}' does not exist; the first start creates it")
     try:
         check(directory, may_be_foreign=False)
     except Untrusted as error:
@@ -126,7 +131,7 @@ def data_directory(directory: Path) -> Finding:
             return Finding(name, PROBLEM, str(error), advice)
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         owner = user_name(directory.stat().st_uid)
-        return Finding(name, PROBLEM, f"'{directory}' may not be used by this user", f"it belongs to {owner}")
+        return Finding(name, PROBLEM, f"this user cannot access '{directory}'", f"it belongs to {owner}")
     return _mode(name, directory)
 
 
@@ -137,49 +142,51 @@ def _mode(name: str, directory: Path) -> Finding:
     with contextlib.suppress(OSError):
         inner = database.stat()
         if inner.st_uid != found.st_uid:
-            text = f"'{database}' belongs to {user_name(inner.st_uid)}, and its directory to {owner}"
-            return Finding(name, PROBLEM, text, "give both to the user who runs the broker, with chown")
+            text = f"'{database}' belongs to {user_name(inner.st_uid)}, but its directory to {owner}"
+            return Finding(name, PROBLEM, text, "change both to the user who runs the broker with chown")
         if stat.S_IMODE(inner.st_mode) & 0o077:
-            return Finding(name, WARNING, f"others may read '{database}'", "the next start takes that right away")
+            return Finding(name, WARNING, f"others can read '{database}'", "the next start removes that permission")
     return Finding(name, OK, f"'{directory}' belongs to {owner}")
 
 
 def kind_of(directory: Path) -> str:
-    """The kind of the file system that a directory is on; empty where the system does not tell."""
+    """The type of the file system that a directory is on; empty if unknown."""
     place = Path(os.path.realpath(existing(directory)))
     around = [each for each in psutil.disk_partitions(all=True) if place.is_relative_to(each.mountpoint)]
     return max(around, key=lambda each: len(each.mountpoint)).fstype if around else ""
 
 
 def file_system(directory: Path) -> Finding:
-    """What kind of file system the data is on."""
+    """The type of file system that the data is on."""
     kind = kind_of(directory)
     if kind in REMOTE_FILES:
-        text = f"{kind}, over the network: locks and syncs may not hold there"
+        text = f"{kind} is a network file system: locks and syncs may not be reliable"
         return Finding("file system", PROBLEM, text, "choose a directory on a disk of this machine with --data-dir")
     if kind in FLEETING_FILES:
-        text = f"{kind}: what is there may be gone after a restart of the machine or container"
+        text = f"{kind}: data may be lost when the machine or container restarts"
         return Finding("file system", WARNING, text, "choose a directory on a disk or volume with --data-dir")
-    return Finding("file system", OK, kind or "not known")
+    return Finding("file system", OK, kind or "unknown")
 
 
 def disk_space(directory: Path, limit: int) -> Finding:
-    """Whether there is room."""
+    """Whether there is enough free disk space."""
     try:
         usage = shutil.disk_usage(existing(directory))
     except OSError as error:
-        return Finding("disk space", WARNING, f"cannot be found out: {error.strerror}")
-    text = f"{usage.free // MIB:,} MiB of {usage.total // MIB:,} MiB are free"
+        return Finding("disk space", WARNING, f"unknown: {error.strerror}")
+    text = f"{usage.free // MIB:,} MiB of {usage.total // MIB:,} MiB free"
     if usage.free < limit:
-        less = f"{text}, less than disk-free-limit, {limit // MIB:,} MiB: publishers have to wait"
-        return Finding("disk space", PROBLEM, less, "make room")
+        less = f"{text}, less than disk-free-limit, {limit // MIB:,} MiB: the broker blocks publishers"
+        return Finding("disk space", PROBLEM, less, "free disk space")
     if usage.free < 4 * limit:
-        return Finding("disk space", WARNING, text, f"below {limit // MIB:,} MiB publishers have to wait: make room")
+        return Finding(
+            "disk space", WARNING, text, f"free disk space: below {limit // MIB:,} MiB the broker blocks publishers"
+        )
     return Finding("disk space", OK, text)
 
 
 def open_files(running: Running | None) -> Finding:
-    """How many files and sockets the broker may have open."""
+    """The limit of open files and sockets."""
     name = "open files"
     whose, limit = "this user", 0
     with contextlib.suppress(ImportError):
@@ -188,44 +195,44 @@ def open_files(running: Running | None) -> Finding:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         limit = sys.maxsize if limit == resource.RLIM_INFINITY else limit
     if running is not None:
-        with contextlib.suppress(psutil.Error, AttributeError):  # only Linux tells of other processes
+        with contextlib.suppress(psutil.Error, AttributeError):  # only Linux reports limits of other processes
             found, _ = psutil.Process(running.pid).rlimit(psutil.RLIMIT_NOFILE)
             whose, limit = "the broker", sys.maxsize if found == psutil.RLIM_INFINITY else found
-    text = f"{whose} may have {'any number of' if limit == sys.maxsize else f'{limit:,}'} files and sockets open"
+    text = f"{whose} can open {'any number of' if limit == sys.maxsize else f'{limit:,}'} files and sockets"
     if limit and limit < FEW_FILES:
-        advice = f"raise it with `ulimit -n {FEW_FILES * 16}` or LimitNOFILE= before the start: each client is one"
+        advice = f"raise it with `ulimit -n {FEW_FILES * 16}` or LimitNOFILE= before the start: each client needs one"
         return Finding(name, WARNING, text, advice)
     return Finding(name, OK, text)
 
 
 def memory() -> Finding:
-    """How much memory there is, with the limit of a container."""
+    """The memory of the machine, or the limit of the container."""
     found = total_memory()
     if not found:
-        return Finding("memory", WARNING, "the system does not tell how much there is", "set memory-budget")
-    text = f"{found // MIB:,} MiB may be used"
+        return Finding("memory", WARNING, "the system does not report its size", "set memory-budget")
+    text = f"{found // MIB:,} MiB available to the broker"
     if found < LITTLE_MEMORY:
-        return Finding("memory", WARNING, text, f"give the machine or container {LITTLE_MEMORY // MIB} MiB at least")
+        return Finding("memory", WARNING, text, f"give the machine or container at least {LITTLE_MEMORY // MIB} MiB")
     return Finding("memory", OK, text)
 
 
 def clock(directory: Path) -> Finding:
-    """Whether the time of day can be right."""
+    """Whether the clock is plausible and synchronized."""
     now_s = time.time()
     if now_s < LONG_AGO_S:
-        return Finding("clock", PROBLEM, f"it says that it is {time.ctime(now_s)}", "set the clock")
+        return Finding("clock", PROBLEM, f"the time is {time.ctime(now_s)}", "set the clock")
     with contextlib.suppress(OSError):
         written_s = (directory / FILE_NAME).stat().st_mtime
         if written_s > now_s + SKEW_S:
-            text = f"it is {written_s - now_s:.0f} s behind the last change of the data"
-            return Finding("clock", PROBLEM, text, "set the clock: messages would live longer than they should")
+            text = f"{written_s - now_s:.0f} s behind the last change of the data"
+            return Finding("clock", PROBLEM, text, "set the clock: otherwise messages expire too late")
     if _is_synchronized() is False:
-        return Finding("clock", WARNING, "nothing keeps it right", "run chrony or systemd-timesyncd")
+        return Finding("clock", WARNING, "not synchronized", "run chrony or systemd-timesyncd")
     return Finding("clock", OK, time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now_s)))
 
 
 def _is_synchronized() -> bool | None:
-    """Whether the system keeps the clock right, by adjtimex(2); None where it does not tell."""
+    """Whether the clock is synchronized, by adjtimex(2); None if unknown."""
     try:
         answer = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(512))
     except (OSError, AttributeError):
@@ -234,7 +241,7 @@ def _is_synchronized() -> bool | None:
 
 
 def ports(config: Config, running: Running | None) -> Iterator[Finding]:
-    """Whether the ports are free, or a broker answers at them."""
+    """Whether the ports are free, or the running broker answers on them."""
     if running is not None:
         for each in running.listeners:
             yield _answering(each["protocol"], each["ip_address"], each["port"])
@@ -257,9 +264,9 @@ def _answering(protocol: str, host: str, port: int) -> Finding:
     try:
         socket.create_connection((local, port), 2.0).close()
     except OSError as error:
-        text = f"nobody answers there for {protocol}: {error.strerror or error}"
-        return Finding(name, PROBLEM, text, "look at the broker's log, and at the firewall")
-    return Finding(name, OK, f"the broker answers there for {protocol}")
+        text = f"no answer for {protocol}: {error.strerror or error}"
+        return Finding(name, PROBLEM, text, "check the broker's log and the firewall")
+    return Finding(name, OK, f"the broker answers for {protocol}")
 
 
 def _free(option: str, host: str, port: int) -> Finding:
@@ -271,20 +278,20 @@ def _free(option: str, host: str, port: int) -> Finding:
     except (OSError, UnicodeError) as error:
         text, _, advice = listen_error(host, port, option, error).partition("; ")
         return Finding(name, PROBLEM, text, advice)
-    return Finding(name, OK, f"it is free for {option} on {host}")
+    return Finding(name, OK, f"free for {option} on {host}")
 
 
 def guest(config: Config, has_guest: bool | None) -> Finding:
-    """Whether strangers may log in as guest."""
+    """Whether anyone can log in as guest."""
     name = "guest"
     if has_guest is None:
-        return Finding(name, OK, "not known: there is no data, or it may not be read")
+        return Finding(name, OK, "unknown: there is no data, or it cannot be read")
     if not has_guest:
-        return Finding(name, OK, "nobody may log in as guest with the password guest")
+        return Finding(name, OK, "a login as guest with the password guest is not possible")
     if DEFAULT_USER in config.loopback_users:
-        return Finding(name, OK, "guest may log in with the password guest, from this machine only")
+        return Finding(name, OK, "guest can log in with the password guest, from this machine only")
     is_open = config.host not in LOCAL
-    text = f"guest may log in with the password guest, from {'everywhere' if is_open else 'this machine'}"
+    text = f"guest can log in with the password guest, from {'anywhere' if is_open else 'this machine'}"
     if not is_open:
-        return Finding(name, WARNING, text, "give guest another password before the broker listens elsewhere")
-    return Finding(name, PROBLEM, text, "`leveret users password guest`, or put guest into loopback-users")
+        return Finding(name, WARNING, text, "change the password of guest before the broker listens on other addresses")
+    return Finding(name, PROBLEM, text, "run `leveret users password guest`, or add guest to loopback-users")

@@ -1,5 +1,5 @@
-"""Why a node does not start."""
+"""Errors of a node."""
 
 
 class StartError(Exception):
-    """The node cannot start; the text names what is in the way and says what to do."""
+    """The node cannot start. The text says why, and what to do."""

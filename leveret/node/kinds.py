@@ -1,7 +1,7 @@
-"""Kinds of values that a setting may have, each with the words that tell people what is allowed.
+"""Kinds of setting values: parsing, bounds, and a description of allowed values for error texts.
 
-A value stands as text in a variable or an option, and as a value of TOML in a file. `parse` and `check` turn either
-into what the configuration holds, within the bounds that the kind declares, and into None when it is not allowed.
+`parse` reads the text of a variable or option, `check` a value from a TOML file. Both return the value for the
+configuration, or None if it is not allowed.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ UNITS: Final = {
     **{unit.lower(): 1024**power for power, unit in enumerate(BINARY, 1)},
 }
 MAX_BYTES: Final = 1 << 60
-MAX_NUMBER: Final = 1_000_000_000  # of things that are counted
+MAX_NUMBER: Final = 1_000_000_000  # for counts
 OFF_WORD: Final = "off"
 OFF_PORT: Final = -1
 
 
 class Kind:
-    """One kind of value. metavar: what stands for a value in a help text. choices: all values, if they are few."""
+    """A kind of value. metavar: placeholder in help texts. choices: all values, if there are few."""
 
     metavar = "TEXT"
     choices: tuple[str, ...] = ()
 
     def parse(self, text: str) -> object:
-        """The value that a variable or an option has, None if it is not allowed."""
+        """The value for the text of a variable or option; None if not allowed."""
         return self.check(text)
 
     def check(self, value: object) -> object:
-        """The value that stands in a TOML file, None if it is not allowed."""
+        """The value for a value from a TOML file; None if not allowed."""
         raise NotImplementedError
 
     def allowed(self, in_file: bool) -> str:
-        """What completes `it takes`. in_file: for a TOML file, otherwise for a variable or an option."""
+        """The allowed values, to follow `expected`. in_file: for a TOML file, else for a variable or option."""
         raise NotImplementedError
 
     def show(self, value: object) -> str:
-        """A value of the configuration as people write it in an option."""
+        """A value as it is written in an option."""
         return str(value)
 
     def show_toml(self, value: object) -> str:
-        """A value of the configuration as it is written in a TOML file."""
+        """A value as it is written in a TOML file."""
         return f'"{self.show(value)}"'
 
 
 class Text(Kind):
-    """Any text. what: completes `it takes`. empty: what no text at all means; without it, that is not allowed."""
+    """Any text. what: follows `expected`. empty: the meaning of an empty text, which is not allowed without it."""
 
     def __init__(self, what: str, metavar: str = "TEXT", empty: str = "") -> None:
         self.metavar = metavar
@@ -78,7 +78,7 @@ class Text(Kind):
 
 
 class Prefix(Text):
-    """The beginning of a path of HTTP, which may end with a slash."""
+    """The prefix of an HTTP path; may end with a slash."""
 
     def check(self, value: object) -> object:
         """See Kind."""
@@ -87,12 +87,12 @@ class Prefix(Text):
 
 
 class Url(Text):
-    """Where something listens for HTTP. A password in it would be shown with the settings, so there is none."""
+    """An HTTP URL without a password, as settings are shown in the API."""
 
     metavar = "URL"
 
     def __init__(self, word: str, meaning: str) -> None:
-        """word: what may stand in its place. meaning: of that word."""
+        """word: an allowed alternative to a URL. meaning: of that word."""
         super().__init__(f"a URL like http://localhost:4318, or {word} for {meaning}", f"URL|{word}", "none")
         self._word = word
 
@@ -104,7 +104,7 @@ class Url(Text):
 
 
 def is_http(url: str) -> bool:
-    """Whether this is a URL of HTTP with a host, and nothing in front of it or behind its path."""
+    """Whether this is an HTTP URL with a host, without a user, query or fragment."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -115,7 +115,7 @@ def is_http(url: str) -> bool:
 
 
 class Whole(Kind):
-    """A whole number. unit: of what. zero: what 0 means, which is allowed then, whatever the range is."""
+    """A whole number. unit: its unit. zero: the meaning of 0, which is then allowed even outside the range."""
 
     metavar = "NUMBER"
 
@@ -151,7 +151,7 @@ class Whole(Kind):
 
 
 class PortOrOff(Whole):
-    """A port, or the word off, which becomes OFF_PORT. zero: what 0 means."""
+    """A port, or the word off, which becomes OFF_PORT. zero: the meaning of 0."""
 
     metavar = "PORT|off"
 
@@ -170,7 +170,7 @@ class PortOrOff(Whole):
 
 
 class Size(Whole):
-    """A number of bytes, with a unit or without."""
+    """A number of bytes, with or without a unit."""
 
     metavar = "SIZE"
 
@@ -195,7 +195,7 @@ class Size(Whole):
         return f"a number of bytes {span}, {example} (units are {units}){self._or_zero()}"
 
     def show(self, value: object) -> str:
-        """See Kind: with the largest unit that fits."""
+        """See Kind. Uses the largest unit that divides the value."""
         assert isinstance(value, int)
         for power in range(len(DECIMAL), 0, -1):
             for unit, base in ((BINARY[power - 1], 1024), (DECIMAL[power - 1], 1000)):
@@ -210,7 +210,7 @@ class Size(Whole):
 
 
 class Share(Kind):
-    """A number from 0 to 1. zero: what 0 means."""
+    """A number from 0 to 1. zero: the meaning of 0."""
 
     metavar = "SHARE"
 
@@ -219,7 +219,7 @@ class Share(Kind):
 
     def parse(self, text: str) -> object:
         """See Kind."""
-        if not set(text) <= set("0123456789.eE+-"):  # float() takes more than that
+        if not set(text) <= set("0123456789.eE+-"):  # float() accepts more
             return None
         try:
             return self.check(float(text))
@@ -230,7 +230,7 @@ class Share(Kind):
         """See Kind."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        return float(value) if 0 <= value <= 1 else None  # not for NaN
+        return float(value) if 0 <= value <= 1 else None  # also None for NaN
 
     def allowed(self, in_file: bool) -> str:
         """See Kind."""
@@ -242,7 +242,7 @@ class Share(Kind):
 
 
 class Switch(Kind):
-    """On or off. As an option it has no value."""
+    """On or off. The option takes no value."""
 
     metavar = ""
 
@@ -286,7 +286,7 @@ class Choice(Kind):
 
 
 class Levels(Choice):
-    """A level for all, and others for areas: info,connection=debug, or a table in the file. Kept as in an option."""
+    """Log levels for all and for areas: info,connection=debug, or a table in the file. Stored as in an option."""
 
     def __init__(self) -> None:
         super().__init__(LEVELS)
@@ -320,7 +320,7 @@ class Levels(Choice):
 
 
 class Names(Kind):
-    """Any number of names; in a variable or an option commas stand between them, with spaces or without."""
+    """Any number of names; separated by commas in a variable or option, with or without spaces."""
 
     metavar = "NAMES"
 
@@ -338,7 +338,7 @@ class Names(Kind):
         """See Kind."""
         if in_file:
             return 'a list of names like ["alice", "bob"], or [] for none'
-        return "names with commas between them like alice,bob, or nothing for none"
+        return "names separated by commas like alice,bob, or nothing for none"
 
     def show(self, value: object) -> str:
         """See Kind."""

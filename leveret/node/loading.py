@@ -1,8 +1,8 @@
-"""Loading: the configuration from a TOML file, LEVERET_* variables and options, and what is wrong in them.
+"""Load the configuration from a TOML file, LEVERET_* variables and options, and report errors in them.
 
-Later ones win: defaults, file, environment, command line. Whatever is wrong is said in one sentence that names the
-place where it stands. A start with good settings does not look for lines and close names, and without a file it does
-not load tomllib.
+Precedence, lowest first: defaults, file, environment, command line. Each error is one sentence that names the place of
+the setting. A start with valid settings does not search for line numbers and similar names, and loads tomllib only if
+there is a file.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from leveret.core.errors.diagnostics import nearest
 from leveret.node.config import CONFIG_FILE, ENV_PREFIX, OPTIONS, SETTINGS, Config, Declared
 from leveret.node.kinds import Switch
 
@@ -21,14 +22,13 @@ HELP = ("--help", "-h")
 FOREIGN = ("LEVERET_PURE", "LEVERET_EXPECT_BUILD", "LEVERET_URL")  # variables for builds, tests and other commands
 FOREIGN_PREFIX = "LEVERET_TEST_"
 MAX_SHOWN = 60  # characters of a value
-UNQUOTED = ("Invalid value", "Expected newline")  # how tomllib begins what it says of text without quotes
-MAX_LINES = 500  # of one value, beyond which nobody looks for its end
-MAX_NAME = 100  # characters of a name for which one that is close is looked for
-MAX_PROBLEMS = 20  # that are told of a file, or of options
+UNQUOTED = ("Invalid value", "Expected newline")  # the start of tomllib's errors for text without quotes
+MAX_LINES = 500  # of one value; _keys() gives up on longer ones
+MAX_PROBLEMS = 20  # reported for a file, or for the options
 
 
 class ConfigError(Exception):
-    """Settings are wrong. problems: one sentence for each, which names it and says what to do."""
+    """Settings are invalid. problems: one sentence each, with the place and what to do."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems))
@@ -36,12 +36,12 @@ class ConfigError(Exception):
 
 
 class _Source:
-    """Where values come from. rank: the higher one wins."""
+    """A source of values. rank: the highest wins."""
 
     rank = 0
 
     def place(self, name: str) -> str:
-        """Where a setting was given, as the subject of a sentence."""
+        """Where a setting was given, for the start of a sentence."""
         raise NotImplementedError
 
 
@@ -68,7 +68,7 @@ class _File(_Source):
         return f"{name} {self.where(name)}"
 
     def where(self, key: str) -> str:
-        """The file, and the line in which a key stands first."""
+        """The file, and the first line with this key."""
         for line, found in _keys(self._text):
             if found == key:
                 return f"in line {line} of {self._path}"
@@ -76,9 +76,9 @@ class _File(_Source):
 
 
 def read_options(arguments: list[str]) -> dict[str, object] | None:
-    """Options of `leveret serve` by their names, CONFIG_FILE among them, as text or True; of one name, the last counts.
+    """Parse the options of `leveret serve`, including CONFIG_FILE. The last one of a name wins.
 
-    Returns: None when help is asked for. Raises: ConfigError.
+    Returns: text or True by name; None if the user asked for help. Raises: ConfigError.
     """
     found: dict[str, object] = {}
     problems: list[str] = []
@@ -100,7 +100,7 @@ def read_options(arguments: list[str]) -> dict[str, object] | None:
             found[declared.name] = True
         else:
             if not equals and not left:
-                problems.append(f"{option} needs a value: it takes {declared.setting.kind.allowed(False)}")
+                problems.append(f"{option} requires a value: {declared.setting.kind.allowed(False)}")
                 break
             found[declared.name] = value if equals else left.pop()
     if problems:
@@ -109,10 +109,10 @@ def read_options(arguments: list[str]) -> dict[str, object] | None:
 
 
 def load(options: Mapping[str, object], serving: bool = True) -> Config:
-    """Put the configuration together.
+    """Build the configuration.
 
-    options: given on the command line, by their names; None for those that are not. serving: check too that the
-    settings go together, as those of a broker have to. Raises: ConfigError.
+    options: values from the command line by name; None if not given. serving: also check the combination of settings,
+    as a broker needs. Raises: ConfigError.
     """
     texts = {declared.name: os.environ.get(declared.variable) for declared in OPTIONS.values()}
     found = _Found()
@@ -133,31 +133,31 @@ def load(options: Mapping[str, object], serving: bool = True) -> Config:
 
 
 def check_setting(name: str, value: object) -> None:
-    """Look at one value that a program gives. Raises: ConfigError."""
+    """Check one value given by a program. Raises: ConfigError."""
     kind = SETTINGS[name].setting.kind
     if kind.check(value) is None:
         raise ConfigError(_not_allowed(name, SETTINGS[name], value, False))
 
 
 def unknown_variables() -> list[str]:
-    """One sentence for each LEVERET_* variable that means nothing to a broker."""
+    """One sentence for each unknown LEVERET_* variable."""
     known = [declared.variable for declared in OPTIONS.values()]
     return [
-        f"the variable {_cut(name)} is no setting and is left aside{_suggestion(name, known, ENV_PREFIX)}"
+        f"the variable {_cut(name)} is not a setting and is ignored{_suggestion(name, known, ENV_PREFIX)}"
         for name in sorted(os.environ)
         if name.startswith(ENV_PREFIX) and name not in (*known, *FOREIGN) and not name.startswith(FOREIGN_PREFIX)
     ]
 
 
 class _Found:
-    """Values that are allowed, each with its source, and what is wrong with the others."""
+    """Valid values with their sources, and the problems with the others."""
 
     def __init__(self) -> None:
         self.values: dict[str, tuple[object, _Source]] = {}
         self.problems: list[str] = []
 
     def take_file(self, path: Path) -> None:
-        """Those of a TOML file, behind all others."""
+        """Add the values of a TOML file that have no other source yet."""
         try:
             text, content = _read_toml(path)
         except ConfigError as error:
@@ -166,7 +166,7 @@ class _Found:
         source = _File(path, text)
         for name, given in content.items():
             if len(self.problems) == MAX_PROBLEMS:
-                self.problems.append(f"there may be more in {path} that is wrong")
+                self.problems.append(f"there may be more problems in {path}")
                 return
             declared = SETTINGS.get(name)
             if declared is None:
@@ -178,7 +178,7 @@ class _Found:
             self.values.setdefault(name, (value, source))
 
     def take_texts(self, source: _Source, texts: Mapping[str, object]) -> None:
-        """Those of variables or options. texts: True for a switch without a value, None for what was not given."""
+        """Add the values of variables or options. texts: True for a switch without a value, None if not given."""
         for name, given in texts.items():
             if given is None:
                 continue
@@ -190,7 +190,7 @@ class _Found:
             self.values[name] = value, source
 
     def is_on(self, name: str) -> bool:
-        """Whether a value was given that is on or not empty."""
+        """Whether a value was given and is on or not empty."""
         return name in self.values and bool(self.values[name][0])
 
     def place(self, name: str) -> str:
@@ -198,23 +198,23 @@ class _Found:
         return self.values[name][1].place(name)
 
     def rank(self, name: str) -> int:
-        """How strong the source of a value is."""
+        """The rank of a value's source."""
         return self.values[name][1].rank
 
 
 def _check_together(found: _Found) -> None:
-    """Whether settings contradict each other, or one is missing that another needs. Raises: ConfigError."""
+    """Check for settings that exclude or require each other. Raises: ConfigError."""
     problems: list[str] = []
     if found.is_on("memory") and "data-dir" in found.values and found.rank("memory") <= found.rank("data-dir"):
         both = f"{found.place('memory')} and {found.place('data-dir')}"
-        problems.append(f"{both} contradict each other: leave out one of them")
+        problems.append(f"{both} exclude each other: leave out one of them")
     if found.is_on("tls-require-client-certificate") and not found.is_on("tls-ca"):
         place = found.place("tls-require-client-certificate")
-        problems.append(f"{place} needs to know whose certificates are good: give the CAs with tls-ca")
+        problems.append(f"{place} requires trusted CAs: give them with tls-ca")
     if not found.is_on("tls-certificate"):
         for name in ("tls-port", "tls-key", "tls-ca", "management-tls"):
             if found.is_on(name) or (name == "tls-port" and name in found.values):
-                problems.append(f"{found.place(name)} needs a certificate to show: give it with tls-certificate")
+                problems.append(f"{found.place(name)} requires a certificate: give it with tls-certificate")
     if problems:
         raise ConfigError(*problems)
 
@@ -223,7 +223,7 @@ def _check_together(found: _Found) -> None:
 
 
 def _read_toml(path: Path) -> tuple[str, dict[str, object]]:
-    """The text of the file, and what it says. Raises: ConfigError."""
+    """The text of the file and its content. Raises: ConfigError."""
     import tomllib
 
     try:
@@ -232,14 +232,14 @@ def _read_toml(path: Path) -> tuple[str, dict[str, object]]:
     except OSError as error:
         reason = f"cannot read {path}: {error.strerror}; check the path given with --config or {CONFIG_FILE.variable}"
     except RecursionError:
-        reason = f"{path} is not valid TOML: it is nested too deep"
+        reason = f"{path} is not valid TOML: nested too deep"
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         reason = f"{path} is not valid TOML: line {line} is not UTF-8"
     except tomllib.TOMLDecodeError as error:
-        hint = "; text stands in quotes" if str(error).startswith(UNQUOTED) else ""
+        hint = "; text must be in quotes" if str(error).startswith(UNQUOTED) else ""
         reason = _twice(path, text) or f"{path} is not valid TOML: {error}{hint}"
-    except ValueError:  # there is a limit to the digits that Python reads
+    except ValueError:  # Python limits the digits of a number
         lines = [line for line, key in _keys(text) if key is None]
         where = f"the number in line {lines[0]}" if lines else "a number"
         reason = f"{path} is not valid TOML: {where} has too many digits"
@@ -247,19 +247,19 @@ def _read_toml(path: Path) -> tuple[str, dict[str, object]]:
 
 
 def _twice(path: Path, text: str) -> str | None:
-    """What is wrong when a setting stands in the file twice."""
+    """The problem if a setting appears twice in the file."""
     first: dict[str | None, int] = {}
     for line, key in _keys(text):
         if key in first:
-            return f"{key} stands in line {first[key]} of {path} and again in line {line}: leave out one of them"
+            return f"{key} is set in line {first[key]} of {path} and again in line {line}: leave out one of them"
         first[key] = line
     return None
 
 
 def _keys(text: str) -> Iterator[tuple[int, str | None]]:
-    """Keys at the top of a TOML file with their lines, up to the first mistake; None for a value that cannot be read.
+    """Top-level keys of a TOML file with their lines, up to the first mistake; None for a value that cannot be read.
 
-    Of tables, only the line in which each begins is told.
+    A table yields only the line where it starts.
     """
     import tomllib
 
@@ -272,7 +272,7 @@ def _keys(text: str) -> Iterator[tuple[int, str | None]]:
         except tomllib.TOMLDecodeError:
             if end - start == MAX_LINES:
                 return
-            continue  # what begins there goes on in the next line
+            continue  # the value continues in the next line
         except (ValueError, RecursionError):
             yield start + 1, None
             return
@@ -283,7 +283,7 @@ def _keys(text: str) -> Iterator[tuple[int, str | None]]:
         start = end
 
 
-# -- sentences
+# -- error texts
 
 
 def _not_allowed(place: str, declared: Declared, given: object, in_file: bool) -> str:
@@ -293,36 +293,33 @@ def _not_allowed(place: str, declared: Declared, given: object, in_file: bool) -
         hint = _suggestion(given, kind.choices)
     elif in_file and isinstance(given, str) and kind.check(kind.parse(given)) is not None:  # a list stays text
         hint = ", without quotes"
-    return f"{place} cannot be {_shown(given)}: it takes {kind.allowed(in_file)}{hint}"
+    return f"{place} cannot be {_shown(given)}: expected {kind.allowed(in_file)}{hint}"
 
 
 def _no_key(name: str, given: object, source: _File) -> str:
     where = source.where(name)
     hint = _suggestion(name, SETTINGS)
     if isinstance(given, dict) and not hint:
-        hint = "; settings stand at the top of the file, in no table"
-    return f"{_quoted(name)} {where} is no setting{hint or _see_help()}"
+        hint = "; settings belong at the top of the file, outside tables"
+    return f"{_quoted(name)} {where} is not a setting{hint or _see_help()}"
 
 
 def _no_option(option: str) -> str:
     known = [f"--{name}" for name in (*OPTIONS, "help")]
     hint = _suggestion(option, known, "--") or _see_help()
-    return f"{_quoted(option)} is no option{hint}"
+    return f"{_quoted(option)} is not an option{hint}"
 
 
 def _see_help() -> str:
-    return "; `leveret serve --help` lists all there are"
+    return "; see `leveret serve --help`"
 
 
 def _suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """A question for the name that is meant, if one is close. prefix: what all names begin with."""
-    from difflib import get_close_matches
-
-    if len(name) > MAX_NAME:
-        return ""
+    """`; did you mean NAME?` if a known name is similar, else empty. prefix: common to all names, ignored."""
     plain = {_plain(each.removeprefix(prefix)): each for each in known}
-    close = get_close_matches(_plain(name.removeprefix(prefix)), plain, 1)
-    return f"; did you mean {plain[close[0]]}?" if close else ""
+    wanted = _plain(name.removeprefix(prefix))
+    similar = wanted if wanted in plain else nearest(wanted, plain)
+    return f"; did you mean {plain[similar]}?" if similar else ""
 
 
 def _plain(name: str) -> str:
@@ -330,7 +327,7 @@ def _plain(name: str) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value as it was written, cut where it is long."""
+    """A value for an error text, cut if long."""
     if value == "":
         return "empty"
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""The log of a broker's process: entries of one line, and no more of them than a disk can bear.
+"""The log of a broker's process: one line per entry, with a limited rate.
 
-Whoever can reach a port can have entries written, and chooses much of what is in them. So those about connections are
-short, and only so many of a kind are written in a while; what was left out is counted, and told.
+Anyone who can reach a port can cause entries and choose part of their text. So entries about connections are short, and
+their rate is limited per kind. The log reports how many were left out.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from leveret.core.errors.areas import ACTS, ALL, logger_name
 from leveret.node.printable import printable
 
 FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-OUTSIDE: Final = ("leveret.connection", "leveret.api", "asyncio")  # loggers whose entries are caused from outside
+OUTSIDE: Final = ("leveret.connection", "leveret.api", "asyncio")  # loggers with entries that clients cause
 PERIOD_S: Final = 10.0
 MOST: Final = 100  # entries of one kind in a period
-MOST_DETAILS: Final = 1000  # the same, of those that only who wants to know everything gets to see
+MOST_DETAILS: Final = 1000  # the same for levels below warning
 FILLED_IN: Final = re.compile(r"%[a-z]")
-ENTRY_FIRST: Final = 400  # characters of an entry that is too long: its beginning says who, its end says what
+ENTRY_FIRST: Final = 400  # characters to keep of a long entry: the start says who, the end says what
 ENTRY_LAST: Final = 200
 
 
 class OneLine(logging.Formatter):
-    """Keeps an entry on one line whatever strangers call themselves; only a traceback has more."""
+    """Keeps an entry on one line, whatever text clients send; only a traceback has more lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Escape what is no printable character."""
+        """Escape unprintable characters."""
         return printable(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:
-        """The same of each line of a traceback, which may quote what strangers have sent."""
+        """The same for each line of a traceback, which may quote text from clients."""
         return "\n".join(map(printable, super().formatException(ei).split("\n")))
 
 
 class AsJson(logging.Formatter):
-    """Makes an object of an entry, on one line: time, level, area, logger, message; error, if there is a traceback."""
+    """Writes an entry as a JSON object on one line: time, level, area, logger, message; error for a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; what is not ASCII is escaped."""
+        """The line, in ASCII."""
         found = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -56,10 +56,10 @@ class AsJson(logging.Formatter):
 
 
 class Limit(logging.Filter):
-    """Shortens entries, and lets only so many of a kind pass in a period.
+    """Shortens entries, and limits the number of entries of one kind per period.
 
-    Entries of one text with something to fill in are a kind; those of texts with nothing to fill in are all of one.
-    At the end of a period the logger says how many were left out.
+    Entries with the same format string are one kind. All entries without format arguments are one kind together.
+    At the end of a period, the logger reports how many were left out.
     """
 
     def __init__(self, logger: logging.Logger, loop: asyncio.AbstractEventLoop) -> None:
@@ -70,7 +70,7 @@ class Limit(logging.Filter):
         self._is_telling = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether an entry is to be written; it is shortened then."""
+        """Whether to write an entry. Shortens it if so."""
         if self._is_telling:
             return True
         if not self._counts and not self._loop.is_closed():
@@ -100,8 +100,8 @@ def _most(level: int) -> int:
 
 
 def shortened(text: str) -> str:
-    """A text of bounded length, of which the middle is left out if it is too long."""
-    if len(text) > ENTRY_FIRST + ENTRY_LAST:  # before it is escaped, which takes its time
+    """A text of bounded length; the middle of a long one is left out."""
+    if len(text) > ENTRY_FIRST + ENTRY_LAST:  # before escaping, which is slow
         text = f"{text[:ENTRY_FIRST]} [{len(text) - ENTRY_FIRST - ENTRY_LAST} characters] {text[-ENTRY_LAST:]}"
     text = printable(text)
     if len(text) > 2 * (ENTRY_FIRST + ENTRY_LAST):
@@ -110,9 +110,9 @@ def shortened(text: str) -> str:
 
 
 def begin(levels: str, shape: str) -> None:
-    """Write entries to standard error. levels: the least of all, and of areas, as the setting has them.
+    """Write entries to standard error. levels: in the format of the setting log-level.
 
-    shape: text or json. Acts are written in any case, unless they have a level of their own: somebody will ask.
+    shape: text or json. Administrative acts are always logged, unless levels contains one for their area.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(AsJson() if shape == "json" else OneLine(FORMAT))
@@ -124,7 +124,7 @@ def begin(levels: str, shape: str) -> None:
 
 
 def limit(loop: asyncio.AbstractEventLoop) -> None:
-    """Bound what strangers can have written. loop: that runs as long as the process."""
+    """Limit the entries that clients can cause. loop: runs as long as the process."""
     for name in OUTSIDE:
         logger = logging.getLogger(name)
         logger.addFilter(Limit(logger, loop))

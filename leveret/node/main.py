@@ -1,7 +1,7 @@
-"""Entry point of the command: `leveret serve` starts the broker, all else goes to the command line.
+"""Entry point of the command: `leveret serve` starts the broker directly, everything else uses the typer command line.
 
-The command line of typer costs more time and memory than the broker's own start. A server needs neither help texts
-nor completion, so it is only loaded for `leveret serve --help`, to show what serve can do.
+Loading typer costs more time and memory than the start of the broker itself. A server needs neither help texts nor
+completion, so `leveret serve` loads it only for --help.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ def main() -> None:
     """Run the command with the arguments of the process."""
     try:
         _main()
-    except KeyboardInterrupt:  # before the command has begun
+    except KeyboardInterrupt:  # before the command started
         sys.exit(128 + signal.SIGINT)
 
 
 def _main() -> None:
     open_streams()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # whatever names are like, and whatever the terminal can show
+        if isinstance(stream, io.TextIOWrapper):  # any name can be printed on any terminal
             stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:]
     if arguments[:1] == ["serve"]:
@@ -37,7 +37,7 @@ def _main() -> None:
 
 
 def _serve(arguments: list[str]) -> None:
-    """Serve and end the process, unless help is asked for."""
+    """Serve, then end the process. Returns only if the user asked for help."""
     try:
         options = read_options(arguments)
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""Node: one broker with its log, its loop and its socket, from start to a clean end."""
+"""Node: one broker with its log, event loop and sockets, from start to clean shutdown."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
     from leveret.store.disk import DiskLog
     from leveret.telemetry.telemetry import Telemetry
 
-BUDGET_SHARE = 0.25  # of all memory, for messages that wait
-DEFAULT_BUDGET = 256 << 20  # bytes, where the system does not tell how much memory there is
-BACKLOG = 1024  # connections the kernel may hold for us
+BUDGET_SHARE = 0.25  # of all memory, for queued messages
+DEFAULT_BUDGET = 256 << 20  # bytes, if the system does not report its memory
+BACKLOG = 1024  # connections that the kernel may queue
 TLS_PORT = 5671
-OWN_FILES = 100  # files that the broker itself may need, beside the sockets of clients
+OWN_FILES = 100  # file descriptors for the broker itself, besides the sockets of clients
 MANY_FILES = 1 << 20
 SHUTDOWN_S = 2.0
 
@@ -60,7 +60,7 @@ log = logging.getLogger("leveret.node")
 
 
 def is_compiled() -> bool:
-    """Whether the hot floors run as compiled code."""
+    """Whether the performance-critical modules run as compiled code."""
     return not str(core.__file__).endswith(".py")
 
 
@@ -70,7 +70,7 @@ def build_name() -> str:
 
 
 class Node:
-    """One node. Use: await start(), await the end you want, await stop(). Raises: StartError, StoreError."""
+    """One node. Use: await start(), wait as long as it should run, await stop(). Raises: StartError, StoreError."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -93,7 +93,9 @@ class Node:
         self.attempts = {HTTP: Attempts(), AMQP: Attempts()}
         most = config.max_unauthenticated_connections
         files = open_files()
-        places = places_for(files)  # which a client of AMQP never has, so that neither kind is in the way of the other
+        places = places_for(
+            files
+        )  # reserved for HTTP clients, so that AMQP and HTTP clients cannot crowd out each other
         self._guests = Guests(self.make_protocol, most, max(files - OWN_FILES - places, files // 2))
         self._listener = Listener(self._guests)
         self._tls_listener = Listener(self._guests, self._context)
@@ -105,7 +107,7 @@ class Node:
         self._monitors = self.make_monitors(config)
         self._performer = Performer(self.driver, self._perform, _is_persisted, _load_management)
         self._operator = Operator(self.broker)
-        self._operators = 0  # that have come so far
+        self._operators = 0  # AMQP clients of the control socket so far
         self._api = Api(
             config,
             self.broker,
@@ -125,19 +127,19 @@ class Node:
         self._telemetry: Telemetry | None = None
 
     def make_log(self, config: Config) -> MemoryLog | DiskLog:
-        """What keeps messages and definitions. Raises: StoreError."""
+        """The log that stores messages and definitions. Raises: StoreError."""
         return MemoryLog() if config.memory else _open_log(Path(config.data_dir), self._wake)
 
     def make_seed(self) -> int | None:
-        """For the names that the broker makes up; None for names that nobody can guess."""
+        """The seed for generated names; None for unpredictable names."""
         return None
 
     def make_authenticator(self, config: Config) -> Authenticator:
-        """Who says who clients are."""
+        """The authenticator of clients."""
         return InternalAuthenticator(self.broker.users, config.loopback_users)
 
     def make_monitors(self, config: Config) -> list[Monitor]:
-        """Who looks after the process and the machine."""
+        """The monitors of the process and the machine."""
         return [
             MemoryMonitor(self.driver, config.memory_high_watermark),
             ClockMonitor(self.driver),
@@ -145,27 +147,27 @@ class Node:
         ]
 
     def make_protocol(self) -> ClientProtocol:
-        """What gets the socket of a new client."""
+        """The protocol object for a new client."""
         return ClientProtocol(self.driver, self.logins(AMQP), OPENINGS)
 
     def logins(self, protocol: str) -> Authenticator:
-        """The authenticator, for whoever speaks this protocol: attempts are counted."""
+        """The authenticator for clients of this protocol. It counts attempts."""
         return CountingAuthenticator(self.authenticator, self.attempts[protocol])
 
     def _make_local(self) -> ClientProtocol:
-        """What gets a client of the control socket that speaks AMQP."""
+        """The protocol object for an AMQP client of the control socket."""
         self._operators += 1
         return ClientProtocol(self.driver, self._operator, OPENINGS, f"control socket {self._operators}")
 
     async def start(self) -> list[str]:
-        """Recover, listen. Returns: the address as a URL, and that for TLS if there is one. Raises: StartError."""
+        """Recover and listen. Returns: the URL, and the URL for TLS if there is one. Raises: StartError."""
         try:
             self.broker.recover()
         except Unreadable as error:
-            raise StartError(f"cannot start: {error}; nothing is lost, try again") from None
+            raise StartError(f"cannot start: {error}; no data is lost, try again") from None
         self._tell_of_dear_passwords()
         is_new = make_defaults(self.broker)
-        self.driver.turn()  # what expired meanwhile
+        self.driver.turn()  # process what expired meanwhile
         if self._disk_monitor is not None:
             self._disk_monitor.start()
         config = self._config
@@ -194,12 +196,12 @@ class Node:
 
     @property
     def api_url(self) -> str:
-        """Where the HTTP API is, empty without one."""
+        """The URL of the HTTP API, empty without one."""
         return self._api.url
 
     @property
     def api_port(self) -> int | None:
-        """Where it listens, None without one."""
+        """The port of the HTTP API, None without one."""
         return self._api.port
 
     def _listen_for_http(self) -> None:
@@ -214,18 +216,18 @@ class Node:
 
     @property
     def has_default_user(self) -> bool:
-        """Whether everybody may log in as guest with the password guest, from this machine at least."""
+        """Whether anyone can log in as guest with the password guest, at least from this machine."""
         user = self.broker.users.get(DEFAULT_USER)
         return user is not None and fits(user.credential, DEFAULT_USER)
 
     def _tell_of_dear_passwords(self) -> None:
         for user in self.broker.users:
             if user.credential.algorithm == ARGON2 and is_too_dear(user.credential.hash):
-                text = "the hash of its password takes too much time or memory to check, so that nobody can log in"
-                log.warning("user '%s': %s; give it another one with `leveret users password`", user.name, text)
+                text = "its password hash takes too much time or memory to check, so the user cannot log in"
+                log.warning("user '%s': %s; set a new password with `leveret users password`", user.name, text)
 
     def listen(self, port: int, tls_port: int) -> None:
-        """Take clients at these ports, at the second one only if there is a certificate. Raises: StartError."""
+        """Listen on these ports, on the second one only if there is a certificate. Raises: StartError."""
         ports = [(self._listener, "port", port)]
         if self._context is not None:
             ports.append((self._tls_listener, "tls-port", tls_port))
@@ -236,25 +238,25 @@ class Node:
                 raise StartError(listen_error(self._config.host, wanted, option, error)) from None
 
     def reload(self) -> None:
-        """Read the files for TLS anew, if there are any."""
+        """Reload the TLS files, if there are any."""
         if self._context is None:
-            log.warning("there is nothing to read anew: this broker does not listen for TLS; SIGTERM ends it")
+            log.warning("nothing to reload: this broker does not listen for TLS; SIGTERM stops it")
             return
         from leveret.node.tls import reload
 
         reload([self._tls_listener, *self._api.listeners], self._config)
 
     async def stop(self, patience_s: float = SHUTDOWN_S) -> None:
-        """Close connections with 320, commit what is pending, let go of everything.
+        """Close connections with 320, commit pending changes, release all resources.
 
-        patience_s: how long clients may take to answer.
+        patience_s: seconds that clients may take to answer.
         """
         self.stop_listening()
         await self.driver.shut_down("broker forced connection closure with reason 'shutdown'", patience_s)
         self._release()
 
     def stop_listening(self) -> None:
-        """Let the system refuse new clients; those that are there stay."""
+        """Refuse new clients; existing ones stay connected."""
         self._listener.close()
         self._tls_listener.close()
         self._guests.close()
@@ -277,7 +279,7 @@ class Node:
             self._telemetry.close()
 
     async def _open_control(self) -> None:
-        """Listen for administration. Raises: StartError when that was asked for and cannot be."""
+        """Open the control socket. Raises: StartError if --control is set and it cannot be opened."""
         if self._directory is None and not self._config.control:
             return
         try:
@@ -285,7 +287,7 @@ class Node:
         except control_path.ControlError as error:
             if self._config.control:
                 raise StartError(str(error)) from None
-            log.warning("%s; administration has to wait until the broker is stopped", error)
+            log.warning("%s; commands can reach the data only while the broker is stopped", error)
             return
         await self._control.start(listener)
 
@@ -295,7 +297,7 @@ class Node:
         return Administration(self.broker).perform(verb, arguments)
 
     def read_definitions(self, config: Config) -> dict[str, object] | None:
-        """What is to be declared at the start, None for nothing. Raises: StartError."""
+        """The definitions to import at the start, or None. Raises: StartError."""
         if not config.definitions:
             return None
         from leveret.node.definitions_file import FileError, read
@@ -306,11 +308,11 @@ class Node:
             raise StartError(str(error)) from None
 
     def definitions_vhost(self) -> str | None:
-        """The virtual host of entries that name none; None if they have to."""
+        """The virtual host for entries that name none; None if they must name one."""
         return None
 
     def _watch(self, config: Config) -> None:
-        """Let those see all that passes who are to write it down or to trace it. Raises: StartError."""
+        """Attach recording and telemetry to the broker, if configured. Raises: StartError."""
         if config.record:
             self._recording = _record(Path(config.record), self.broker)
             self.broker.let_watch(self._recording)
@@ -324,7 +326,7 @@ class Node:
             self._api.around = self._telemetry.around
 
     def _define(self, content: dict[str, object], name: str) -> None:
-        """Import definitions, all of them or nothing. name: of their file. Raises: StartError."""
+        """Import definitions, all or nothing. name: of their file. Raises: StartError."""
         from leveret.management.jobs import complete
 
         arguments: dict[str, object] = {"content": content, "vhost": self.definitions_vhost(), "atomic": True}
@@ -352,18 +354,18 @@ class Node:
 
 
 def _claim(directory: Path) -> None:
-    """Make sure that nobody else can have put anything into the data directory. Raises: StartError."""
+    """Make sure that no other user can write to the data directory. Raises: StartError."""
     try:
         claim(directory)
     except Untrusted as error:
         advice = "start the broker as that user" if error.is_foreign else "change that with chmod"
-        raise StartError(f"{error}; {advice}, choose another directory, or say --trust-data-dir") from None
+        raise StartError(f"{error}; {advice}, choose another directory, or use --trust-data-dir") from None
 
 
 def _open_log(directory: Path, wake: Callable[[], None]) -> DiskLog:
-    """The log of a data directory; on a full disk it gets what was kept in reserve. Raises: StoreError."""
+    """The log of a data directory. On a full disk, it gets the reserved space. Raises: StoreError."""
     from leveret.store.database import StoreError
-    from leveret.store.disk import DiskLog  # which a broker in memory does without
+    from leveret.store.disk import DiskLog  # not needed in memory
 
     try:
         return DiskLog(directory, wake)
@@ -374,14 +376,14 @@ def _open_log(directory: Path, wake: Callable[[], None]) -> DiskLog:
 
 
 def _is_persisted(verb: str) -> bool:
-    """Whether the data directory keeps what a verb does."""
+    """Whether the changes of a verb are stored in the data directory."""
     from leveret.management.administration import is_persisted
 
     return is_persisted(verb)
 
 
 def _record(path: Path, broker: core.Broker) -> Recording:
-    """What writes down all that passes. Raises: StartError."""
+    """The recording of all events. Raises: StartError."""
     from leveret.management.recording import Recording
 
     try:
@@ -391,22 +393,22 @@ def _record(path: Path, broker: core.Broker) -> Recording:
 
 
 def _load_management() -> None:
-    """Bring the code of the verbs into memory, which a broker that nobody administers does without."""
+    """Import the code of the verbs. A broker loads it only when needed."""
     import leveret.management.administration  # noqa: F401
 
 
 def open_files() -> int:
-    """How many files and sockets this process may have open."""
+    """The number of files and sockets that this process may have open."""
     try:
         import resource
     except ImportError:
-        return MANY_FILES  # not on this platform
+        return MANY_FILES  # not available on this platform
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MANY_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def _make_context(config: Config) -> ssl.SSLContext | None:
-    """What TLS needs, if that is asked for. Raises: StartError."""
+    """The TLS context, if TLS is configured. Raises: StartError."""
     if not config.tls_certificate:
         return None
     from leveret.node.tls import TlsError, make_context

@@ -1,4 +1,4 @@
-"""Administration of a data directory that no broker uses: a broker without clients and messages, for one verb."""
+"""Administer a data directory that no broker uses, with a temporary broker without clients and messages."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ WRITE_S = 30.0  # how long the disk may take
 
 
 def perform(directory: Path, verb: str, arguments: dict[str, object]) -> object:
-    """Do a verb on a data directory; one that changes something makes the directory if it is not there.
+    """Perform a verb on a data directory. A verb that changes something creates the directory if it does not exist.
 
-    Its messages are not touched, nor is the mark that says whether the last broker ended cleanly.
+    Does not touch messages, or the mark of whether the last broker stopped cleanly.
     Raises: AdministrationError, StoreError.
     """
     try:
@@ -38,9 +38,9 @@ def _perform(directory: Path, verb: str, arguments: dict[str, object]) -> object
     """Raises: AdministrationError, StoreError, OSError."""
     found = VERBS.get(verb)
     if (found is None or not found.changes) and not (directory / FILE_NAME).exists():
-        raise UnknownError(f"there is no data in '{directory}' and no broker there; say where with --data-dir")
+        raise UnknownError(f"there is no data in '{directory}' and no broker there; name the directory with --data-dir")
     if found is not None and found.is_live:
-        raise InvalidError(f"no broker runs on '{directory}', and only a running one can do this; start it first")
+        raise InvalidError(f"no broker is running on '{directory}', and this command needs one; start it first")
     written = threading.Event()
     log = DiskLog(directory, written.set)
     clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
@@ -62,7 +62,7 @@ def _perform(directory: Path, verb: str, arguments: dict[str, object]) -> object
 
 
 def _write(broker: Broker, log: DiskLog, written: threading.Event) -> None:
-    """Wait until everything is on the disk. Raises: AdministrationError."""
+    """Wait until all changes are on disk. Raises: AdministrationError."""
     deadline = time.monotonic() + WRITE_S
     while broker.durable_revision < broker.revision:
         log.flush()

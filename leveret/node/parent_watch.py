@@ -1,4 +1,4 @@
-"""ParentWatch: an ephemeral broker ends with the process that has started it."""
+"""ParentWatch: stops an ephemeral broker when the process that started it ends."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ log = logging.getLogger("leveret.node")
 
 
 class ParentWatch:
-    """Calls on_end() when the parent has ended, or has closed the pipe that is standard input; no other kind of file is
-    looked at. To be made early: a parent that ends before is not noticed.
+    """Calls on_end() when the parent process ends, or closes standard input if that is a pipe or socket.
+
+    Create it early: it cannot notice a parent that ended before.
     """
 
     def __init__(self, on_end: Callable[[], None]) -> None:
@@ -30,15 +31,15 @@ class ParentWatch:
         self._was_closed = self._reads and _is_at_end(0)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start watching."""
         if self._was_closed:
-            log.warning("standard input is a pipe that is closed already, so this broker ends; use </dev/null")
+            log.warning("standard input is a closed pipe, so this broker stops; use </dev/null")
         if self._reads:
             self._loop.add_reader(0, self._read)
         self._look()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         if self._timer is not None:
             self._timer.cancel()
         self._read_no_more()
@@ -50,7 +51,7 @@ class ParentWatch:
             self._timer = self._loop.call_later(LOOK_S, self._look)
 
     def _read(self) -> None:
-        """What is written to it means nothing; its end does."""
+        """Discard input, and stop at its end."""
         try:
             data = os.read(0, PIECE)
         except OSError:
@@ -74,7 +75,7 @@ def _is_pipe(descriptor: int) -> bool:
 
 
 def _is_at_end(descriptor: int) -> bool:
-    """Whether nothing is in a pipe and nobody can write to it."""
+    """Whether a pipe is empty and has no writers."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return any(event & select.POLLHUP and not event & select.POLLIN for _, event in poll.poll(0))

@@ -1,7 +1,7 @@
-"""Text for a terminal, a pipe or a log: made harmless where it comes from strangers, given up where nobody reads.
+"""Safe output to a terminal, pipe or log: escapes text from clients, and tolerates closed streams.
 
-Every line for people passes say(), say_row() or complain(), and every entry of the log OneLine in leveret/node/logs.py;
-what programs read passes say_json(). Nothing else in leveret/node prints.
+All text output goes through say(), say_row() or complain(), all log entries through OneLine in leveret/node/logs.py,
+and JSON through say_json(). Nothing else in leveret/node prints.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import TextIO
 
 
 def open_streams() -> None:
-    """Let there be a standard input, output and error.
+    """Open standard input, output and error if they are closed.
 
-    Otherwise some file or socket gets their numbers: what is printed would go there, and libuv takes it for a mistake.
+    Otherwise another file or socket would get their numbers and receive the output, and libuv would abort.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
     if sys.stdout is None:
@@ -33,27 +33,27 @@ def open_streams() -> None:
 
 
 def printable(text: str) -> str:
-    """The text with everything escaped that would break the line or speak to the terminal."""
+    """The text with line breaks and control characters escaped."""
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
 def say(line: str, aside: bool = False) -> None:
-    """Print one line on standard output, or on standard error where something else is written to that."""
+    """Print one line on standard output, or on standard error if aside."""
     print(printable(line), file=sys.stderr if aside else sys.stdout)
 
 
 def say_row(cells: Iterable[str]) -> None:
-    """Print one line on standard output, with a tab between cells."""
+    """Print one line of tab-separated cells on standard output."""
     print("\t".join(map(printable, cells)))
 
 
 def say_json(value: object, is_line: bool = False) -> None:
-    """Print a value as JSON on standard output, in ASCII. is_line: all of it in one line."""
+    """Print a value as JSON on standard output, in ASCII. is_line: on one line."""
     print(json.dumps(value, indent=None if is_line else 2))
 
 
 def complain(about: str, text: str) -> None:
-    """Print one line on standard error, if anybody reads that."""
+    """Print one line on standard error, if it is open."""
     try:
         print(printable(f"{about}: {text}"), file=sys.stderr, flush=True)
     except OSError:
@@ -62,9 +62,9 @@ def complain(about: str, text: str) -> None:
 
 @contextlib.contextmanager
 def heard() -> Iterator[None]:
-    """What is printed in this block has to arrive: where it does not, the process ends with status 1 and a reason.
+    """Make sure that output of this block is written; if it cannot be, end the process with status 1 and a reason.
 
-    A reader who has seen enough, such as head, is no reason to complain.
+    A pipe closed by its reader, such as head, gives no reason.
     """
     try:
         try:
@@ -80,7 +80,7 @@ def heard() -> Iterator[None]:
 
 
 def give_up(stream: TextIO) -> None:
-    """Let nothing more that is printed on a stream arrive anywhere, and nothing of it fail."""
+    """Discard all further output on a stream, without errors."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -1,4 +1,4 @@
-"""Runs a broker in this process: configuration, log, event loop, and what to say when one of them fails."""
+"""Run a broker in this process: configuration, log, event loop, and error messages."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from leveret.store.database import StoreError
 def run(options: dict[str, object]) -> int:
     """Serve until SIGTERM or SIGINT.
 
-    options: those of the command line, None for those not given.
-    Returns: the exit code, 2 when the broker could not start; the reason is on stderr.
+    options: of the command line, None if not given.
+    Returns: the exit status; 2 if the broker could not start, with the reason on standard error.
     """
-    gc.disable()  # its Collector does that
+    gc.disable()  # the Collector of the node schedules collections
     for warning in unknown_variables():
         complain("leveret", warning)
     try:
@@ -36,7 +36,7 @@ def run(options: dict[str, object]) -> int:
     except (StartError, StoreError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        return _fail("interrupted before it was ready")
+        return _fail("interrupted before the broker was ready")
 
 
 def _fail(*problems: str) -> int:

@@ -1,4 +1,4 @@
-"""Serving: a node as a process of its own, from its ready line to the signal that ends it."""
+"""Run a node as a process, from its ready line to the signal that stops it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from leveret.node.node import Node, build_name
 from leveret.node.parent_watch import ParentWatch
 from leveret.node.printable import give_up, say
 
-MAX_FILES: Final = 1 << 20  # open files that this process asks for
-LAST: Final = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGPWR", "SIGXCPU")  # after which the end is a clean one
+MAX_FILES: Final = 1 << 20  # limit of open files to request
+LAST: Final = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGPWR", "SIGXCPU")  # for a clean shutdown
 STRAY: Final = (
     "SIGUSR1",
     "SIGUSR2",
@@ -31,7 +31,7 @@ STRAY: Final = (
     "SIGVTALRM",
     "SIGPROF",
     "SIGIO",
-)  # their default is a sudden end
+)  # by default, these would kill the process
 
 LOCAL: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
@@ -39,14 +39,14 @@ log = logging.getLogger("leveret.node")
 
 
 async def serve(config: Config, started_at: float) -> int:
-    """Run a node until a signal ends it; a second one ends the process at once. SIGHUP reads the files for TLS anew.
-    An ephemeral node ends with its parent too.
+    """Run a node until a signal stops it; a second signal kills the process. SIGHUP reloads the TLS files.
+    An ephemeral node also stops with its parent.
 
-    Returns: the exit code. Raises: StartError, StoreError.
+    Returns: the exit status. Raises: StartError, StoreError.
     """
     loop = asyncio.get_running_loop()
     for number in _signals(*STRAY, "SIGHUP"):
-        signal.signal(number, signal.SIG_IGN)  # until the node is there
+        signal.signal(number, signal.SIG_IGN)  # until the node has started
     logs.limit(loop)
     keep_freed_memory()
     _raise_file_limit()
@@ -83,18 +83,18 @@ async def serve(config: Config, started_at: float) -> int:
 
 
 def _signals(*names: str) -> list[signal.Signals]:
-    """The signals of these names that there are on this system."""
+    """The signals with these names that this system supports."""
     return [signal.Signals[name] for name in names if name in signal.Signals.__members__]
 
 
 def _on_stray(number: signal.Signals) -> None:
-    log.warning("%s means nothing to a broker; SIGTERM ends it, SIGHUP reads the files for TLS anew", number.name)
+    log.warning("ignoring %s; SIGTERM stops the broker, SIGHUP reloads the TLS files", number.name)
 
 
 def _announce(node: Node, config: Config, urls: list[str], spent_ms: int) -> None:
     """Print the ready line, with addresses that a client on this machine can use.
 
-    JSON has them with the default user, if there is one; to check a password takes longer than all else here.
+    URLs in JSON contain the default user, if it exists. Checking its password is the slowest step here.
     """
     wide = [url for url in urls if urlsplit(url).hostname in LOCAL]
     urls = [_local(url) for url in urls]
@@ -116,32 +116,34 @@ def _announce(node: Node, config: Config, urls: list[str], spent_ms: int) -> Non
 
 
 def _say(line: str) -> None:
-    """Print it; a broker serves whether anybody reads that or not."""
+    """Print a line. A failure does not stop the broker."""
     try:
         say(line)
         sys.stdout.flush()
     except OSError as error:
         give_up(sys.stdout)
-        log.warning("cannot print that the broker is ready: %s; it serves all the same", error.strerror)
+        log.warning("cannot print that the broker is ready: %s; it runs anyway", error.strerror)
 
 
 def _local(url: str) -> str:
-    """An address of this machine in the place of all its addresses."""
+    """Replace a wildcard address by a local one."""
     where = urlsplit(url)
     host = where.hostname or ""
     return url.replace(where.netloc, f"{LOCAL[host]}:{where.port}") if host in LOCAL else url
 
 
 def _with_guest(url: str) -> str:
-    return url.replace("://", "://guest:guest@", 1)  # without a path, which would be an empty name to some clients
+    return url.replace(
+        "://", "://guest:guest@", 1
+    )  # without a path, which some clients read as a virtual host with an empty name
 
 
 def _raise_file_limit() -> None:
-    """Let this process have as many sockets as the system allows it without asking anybody."""
+    """Raise the limit of open files to the hard limit, or to MAX_FILES."""
     try:
         import resource
     except ImportError:
-        return  # not on this platform
+        return  # not available on this platform
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:

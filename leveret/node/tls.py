@@ -1,4 +1,4 @@
-"""The port on which clients speak TLS: its certificate, and what is wrong with the files that are given for it."""
+"""The TLS context of the broker, and errors in its files."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ log = logging.getLogger("leveret.node")
 
 
 class TlsError(Exception):
-    """A file cannot be used; the text names it and says what to do."""
+    """A file cannot be used. The text names it and says what to do."""
 
 
 def reload(listeners: Iterable[Listener], config: Config) -> None:
-    """Read the files anew, for the clients that come next; if they cannot be used, the old ones go on."""
+    """Reload the files for new connections. If they cannot be used, the old certificate stays in use."""
     try:
         context = make_context(config)
     except TlsError as error:
-        log.error("%s; the certificate stays the one read before", error)
+        log.error("%s; the old certificate stays in use", error)
     else:
         for listener in listeners:
             listener.context = context
-        log.info("read the certificate %s anew", config.tls_certificate)
+        log.info("reloaded the certificate %s", config.tls_certificate)
 
 
 def make_context(config: Config) -> ssl.SSLContext:
-    """What a server needs to speak TLS. Raises: TlsError."""
+    """The TLS context of a server. Raises: TlsError."""
     certificate, key = config.tls_certificate, config.tls_key or config.tls_certificate
     if b"CERTIFICATE-----" not in _read("tls-certificate", certificate):
         raise TlsError(f"there is no PEM certificate in {certificate}; check --tls-certificate")
     if b"PRIVATE KEY-----" not in _read("tls-key", key):
-        option = "check --tls-key" if config.tls_key else "give the file that has it with --tls-key"
+        option = "check --tls-key" if config.tls_key else "give its file with --tls-key"
         raise TlsError(f"there is no PEM private key in {key}; {option}")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -69,7 +69,7 @@ class _EncryptedError(Exception):
 
 
 def _no_passphrase() -> str:
-    """Asked for the passphrase of a key; OpenSSL would ask at the terminal."""
+    """Called for the passphrase of a key. By default, OpenSSL would ask at the terminal."""
     raise _EncryptedError
 
 

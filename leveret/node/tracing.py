@@ -1,4 +1,4 @@
-"""Tracing: the spans of a node, if they are asked for, and why they cannot be had."""
+"""Set up OpenTelemetry for a node."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger("leveret.telemetry")
 
 
 def trace(config: Config, broker: Broker) -> Telemetry | None:
-    """What makes spans of what passes; None where the variables forbid it. Raises: StartError."""
+    """The telemetry of a node; None if OTEL_SDK_DISABLED is set. Raises: StartError."""
     try:
         from leveret.telemetry.telemetry import Telemetry
         from leveret.telemetry.variables import is_disabled
@@ -27,11 +27,11 @@ def trace(config: Config, broker: Broker) -> Telemetry | None:
             "pip install 'leveret[opentelemetry]'"
         ) from None
     if is_disabled(os.environ):
-        log.warning("there are no spans: OTEL_SDK_DISABLED is true")
+        log.warning("no spans: OTEL_SDK_DISABLED is true")
         return None
     endpoint = "" if config.otlp_endpoint == STANDARD else config.otlp_endpoint
     try:
         return Telemetry(broker, endpoint, config.otlp_ratio, config.otlp_limit, os.environ)
-    except Exception as error:  # of the SDK: whatever may be wrong in its variables
+    except Exception as error:  # the SDK raises various errors for wrong variables
         reason = str(error).rstrip(".")
         raise StartError(f"OpenTelemetry: {reason}; check the variables that begin with OTEL_") from None

@@ -1,4 +1,4 @@
-"""Floor 5: a real broker inside a test process. `leveret.Broker` and `leveret.AsyncBroker` are the way in."""
+"""Floor 5: a real broker inside a test process. Entry points: `leveret.Broker` and `leveret.AsyncBroker`."""
 
 import logging
 
@@ -32,4 +32,4 @@ __all__ = [
     "compare_recordings",
 ]
 
-logging.getLogger("leveret").addHandler(logging.NullHandler())  # what the broker says is seen by those who ask for it
+logging.getLogger("leveret").addHandler(logging.NullHandler())  # no log output unless the application configures it

@@ -1,4 +1,4 @@
-"""Answering requests: an RPC server for tests, without a client library."""
+"""An RPC server for tests, without a client library."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ async def answer(
     publish: Callable[..., object],
     function: Callable[[Message], Awaitable[Any]],
 ) -> None:
-    """Answer what comes to a queue, one request after the other; on the event loop of the broker.
+    """Answer the requests in a queue, one after another, on the event loop of the broker.
 
-    A request that function() fails at gets no answer, and goes to the dead letters of the queue if it has any.
+    If function() fails, the request gets no answer and is rejected, so that it may be dead-lettered.
     """
     while True:
         await server.until(queue.has_next)
@@ -37,7 +37,7 @@ async def answer(
             if request.reply_to and body is not None:
                 publish(body, request.reply_to, correlation_id=request.correlation_id)
         except Exception:
-            log.exception("what should answer %r in queue '%s' has failed", request, queue.name)
+            log.exception("the function that answers %r in queue '%s' failed", request, queue.name)
             server.call(partial(entry.queue.discard, entry))
             continue
         server.call(partial(entry.queue.settle, entry))

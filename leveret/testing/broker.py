@@ -1,10 +1,10 @@
-"""Broker and AsyncBroker: a whole broker in this process, for as long as a `with` block.
+"""Broker and AsyncBroker: a complete broker in this process, for the duration of a `with` block.
 
     with leveret.Broker() as broker:
         connection = pika.BlockingConnection(pika.URLParameters(broker.url))
 
-It is the same broker as `leveret serve`, behind a real socket. A Broker has a thread with an event loop of its own; an
-AsyncBroker uses the event loop that runs. Both keep everything in memory unless they get a data directory.
+It is the same broker as `leveret serve`, with real sockets. A Broker runs its event loop in a separate thread; an
+AsyncBroker uses the running event loop. Both keep all data in memory unless they have a data directory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from leveret.testing.running import LoopServer, ThreadServer
 from leveret.testing.server import Options, Server
 from leveret.testing.virtual_host import AnyVirtualHost
 
-__tracebackhide__ = True  # from pytest, which shows the line of the test then
+__tracebackhide__ = True  # so that pytest shows the line of the test
 TIMEOUT_S = 5.0
 
 AnyPath = str | os.PathLike[str]
@@ -45,10 +45,9 @@ class VirtualHost(AnyVirtualHost):
         consumers: int | None = None,
         timeout: float = TIMEOUT_S,
     ) -> list[Message]:
-        """Wait until so many messages are ready in a queue, or so many unacked, or it has so many consumers.
+        """Wait until a queue has `count` ready messages, or the given numbers of unacked messages and consumers.
 
-        timeout: in seconds. Returns: the messages that are ready. Raises: WaitTimeout, which says what was there
-        instead.
+        timeout: in seconds. Returns: the ready messages. Raises: WaitTimeout, with a report of the actual state.
         """
         return self._server.run(self._wait_for(queue, count, unacked, consumers, timeout))
 
@@ -60,19 +59,19 @@ class VirtualHost(AnyVirtualHost):
         routing_key: str | None = None,
         timeout: float = TIMEOUT_S,
     ) -> list[Published]:
-        """Wait until so much was published, there or anywhere, and return it. Raises: WaitTimeout."""
+        """Wait for `count` publishes, optionally to this exchange with this key. Raises: WaitTimeout."""
         return self._server.run(self._wait_for_published(count, exchange, routing_key, timeout))
 
     def wait_until_idle(self, timeout: float = TIMEOUT_S, quiet: float = 0.01) -> None:
-        """Wait until nothing is on its way: no message waits for a consumer that is there, none is unacknowledged, no
-        confirm is owed, and nothing comes in for `quiet` seconds. What consumers without acknowledgements still do
-        cannot be seen. Raises: WaitTimeout, which says what was still there.
+        """Wait until the virtual host is idle: no message is waiting for an existing consumer or unacknowledged, no
+        confirm is pending, and nothing is received for `quiet` seconds. Work of consumers without acknowledgements is
+        not visible. Raises: WaitTimeout, with a report of the actual state.
         """
         self._server.run(self._wait_until_idle(timeout, quiet))
 
     def reply_to(self, queue: str, function: Answer) -> Fault:
-        """Answer requests in a queue, which is declared if it is not there: function(message) gives the body of the
-        reply, None for none. It is called in a thread. Ends with end() of what is returned, or with the broker.
+        """Answer requests in a queue, which is declared if it does not exist: function(message) returns the body of
+        the reply, or None for no reply. It runs in a thread. Ends with end() of the result, or with the broker.
         """
 
         async def in_thread(request: Message) -> Any:
@@ -93,16 +92,17 @@ class VirtualHost(AnyVirtualHost):
                 with contextlib.suppress(RuntimeError):  # the broker was stopped
                     loop.call_soon_threadsafe(settle, *settled)
 
-            threading.Thread(target=work, name="leveret-reply", daemon=True).start()  # it may never come back
+            # A daemon, as function() may never return.
+            threading.Thread(target=work, name="leveret-reply", daemon=True).start()
             return await result
 
         return self._answer(queue, in_thread)
 
 
 class AsyncVirtualHost(AnyVirtualHost):
-    """One virtual host of an AsyncBroker, or of a Broker for somebody in an event loop.
+    """One virtual host of an AsyncBroker, or of a Broker for use in an event loop.
 
-    What only looks needs no await.
+    Only methods that wait need await.
     """
 
     async def wait_for(
@@ -133,7 +133,7 @@ class AsyncVirtualHost(AnyVirtualHost):
         await self._server.arun(self._wait_until_idle(timeout, quiet))
 
     def reply_to(self, queue: str, function: Answer) -> Fault:
-        """See VirtualHost.reply_to(); the function may be a coroutine function, and is called in the event loop."""
+        """See VirtualHost.reply_to(). The function may be a coroutine function, and runs in the event loop."""
         home = asyncio.get_running_loop()
 
         async def work(request: Message) -> Any:
@@ -149,7 +149,7 @@ class AsyncVirtualHost(AnyVirtualHost):
 
 
 class _Whole(AnyVirtualHost):
-    """What a Broker and an AsyncBroker have in common. _kind: of the server behind it."""
+    """The common part of Broker and AsyncBroker. _kind: the type of server."""
 
     _kind: ClassVar[type[Server]]
 
@@ -183,36 +183,36 @@ class _Whole(AnyVirtualHost):
 
     @property
     def management_url(self) -> str:
-        """Where the HTTP API is, as http://127.0.0.1:PORT. Raises: NotRunning, ValueError without `management=True`."""
+        """The URL of the HTTP API. Raises: NotRunning; ValueError without `management=True`."""
         self._server.check_running()
         if not self._server.node.api_url:
-            raise ValueError("this broker has no HTTP API; make it with Broker(management=True)")
+            raise ValueError("this broker has no HTTP API; use Broker(management=True)")
         return self._server.node.api_url
 
     def delete_virtual_host(self, name: str) -> None:
-        """Delete a virtual host with all that is in it; its connections are dropped."""
+        """Delete a virtual host and everything in it. Its connections are dropped."""
         self._server.call(lambda: self._server.delete_vhost(name))
 
 
 class Broker(_Whole, VirtualHost):
-    """A broker in a thread of this process, and its virtual host /.
+    """A broker in a thread of this process, with its virtual host /.
 
-    host, port: where to listen, 0 for a free port. users: names with passwords, all of whom may do everything; guest
-    with the password guest by default. definitions: a file or its content, to be declared at the start. data_dir: where
-    to keep what is durable, instead of in memory. tls: listen for TLS too, with a certificate of its own. seed: for all
-    that is left to chance. record: file to which everything is written that passes. max_message_size: bytes that the
-    body of a message may have, as `leveret serve` has it by default. management: answer the HTTP API too, at
-    management_url. Raises when started: StartError, StoreError.
+    host, port: the address to listen on, 0 for a free port. users: passwords by name; each user is an administrator
+    with all permissions; default: guest with the password guest. definitions: a file or its content, to import at the
+    start. data_dir: directory for durable data, instead of memory. tls: also listen for TLS, with a generated
+    certificate. seed: for all random choices. record: file to record all events to. max_message_size: maximum size of
+    a body in bytes; default: that of `leveret serve`. management: also serve the HTTP API, at management_url.
+    start() raises: StartError, StoreError.
     """
 
     _kind = ThreadServer
 
     def start(self) -> None:
-        """Start it; one that runs is fine."""
+        """Start the broker. Has no effect if it is running."""
         self._server.launch()
 
     def stop(self) -> None:
-        """Stop it and let go of everything; clients that are connected are told."""
+        """Stop the broker and release all resources. Connected clients receive connection.close."""
         self._server.end()
 
     def __enter__(self) -> Broker:
@@ -223,32 +223,32 @@ class Broker(_Whole, VirtualHost):
         self.stop()
 
     def restart(self, keep_data: bool = True, clean: bool = True) -> None:
-        """Stop it, and start it at the same port. keep_data: what is durable is there again, in memory too. clean:
-        clients are told; otherwise it is as if it were killed."""
+        """Stop the broker and start it on the same port. keep_data: keep durable data, also in memory. clean: close
+        connections properly; otherwise as if the broker was killed."""
         self._server.run(self._server.restart(keep_data, clean))
 
     def virtual_host(self, name: str) -> VirtualHost:
-        """A virtual host, which is made if it is not there."""
+        """A virtual host, which is created if it does not exist."""
         self._server.call(lambda: self._server.add_vhost(name))
         return VirtualHost(self._server, name)
 
     def async_virtual_host(self, name: str) -> AsyncVirtualHost:
-        """The same for somebody in an event loop, who must not be kept waiting."""
+        """The same for use in an event loop, which must not be blocked."""
         self._server.call(lambda: self._server.add_vhost(name))
         return AsyncVirtualHost(self._server, name)
 
 
 class AsyncBroker(_Whole, AsyncVirtualHost):
-    """A broker in the event loop that runs, and its virtual host /. For its arguments see Broker."""
+    """A broker in the running event loop, with its virtual host /. For the arguments see Broker."""
 
     _kind = LoopServer
 
     async def start(self) -> None:
-        """Start it; one that runs is fine."""
+        """Start the broker. Has no effect if it is running."""
         await self._server.start()
 
     async def stop(self) -> None:
-        """Stop it and let go of everything; clients that are connected are told."""
+        """Stop the broker and release all resources. Connected clients receive connection.close."""
         await self._server.stop()
 
     async def __aenter__(self) -> AsyncBroker:
@@ -263,6 +263,6 @@ class AsyncBroker(_Whole, AsyncVirtualHost):
         await self._server.arun(self._server.restart(keep_data, clean))
 
     def virtual_host(self, name: str) -> AsyncVirtualHost:
-        """A virtual host, which is made if it is not there."""
+        """A virtual host, which is created if it does not exist."""
         self._server.call(lambda: self._server.add_vhost(name))
         return AsyncVirtualHost(self._server, name)

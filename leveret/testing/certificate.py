@@ -1,4 +1,4 @@
-"""A throw-away certificate, for brokers that speak TLS in tests."""
+"""A temporary certificate for brokers with TLS in tests."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 
 class Certificate:
-    """For 127.0.0.1, ::1 and localhost. file: with its key. ca_file: of the CA that clients have to trust.
+    """A certificate for 127.0.0.1, ::1 and localhost. file: with its key. ca_file: the CA that clients must trust.
 
-    Both are in memory and have names under /proc, for processes of the same user: nothing of them is left behind,
-    however this one ends. scratch: what takes them away in the end. Raises: ImportError that says what to install.
+    Both are in memory, with names under /proc for processes of the same user, so no files are left behind. scratch:
+    closes them. Raises: ImportError, which says what to install.
     """
 
     def __init__(self, scratch: contextlib.ExitStack) -> None:
         try:
             import trustme
         except ImportError:
-            raise ImportError("TLS in tests needs trustme: pip install 'leveret[testing]'") from None
+            raise ImportError("TLS in tests requires trustme: pip install 'leveret[testing]'") from None
         ca = trustme.CA()
         certificate = ca.issue_cert("localhost", "127.0.0.1", "::1")
         self.file = _in_memory("broker.pem", certificate.private_key_and_cert_chain_pem.bytes(), scratch)

@@ -16,31 +16,31 @@ from leveret.testing.faults import Fault, Faults
 if TYPE_CHECKING:
     from leveret.testing.server import Server
 
-__tracebackhide__ = True  # from pytest, which shows the line of the test then
-QUIET_S: Final = 0.01  # without anything on its way, before auto() goes on
-KEPT_WAITING: Final = (AckTimeout, Deadline, Heartbeat, LeaseWatch)  # for what auto() does not let time pass
+__tracebackhide__ = True  # so that pytest shows the line of the test
+QUIET_S: Final = 0.01  # of idleness before auto() advances the clock
+KEPT_WAITING: Final = (AckTimeout, Deadline, Heartbeat, LeaseWatch)  # timers that auto() does not advance to
 
 
 class Clock:
-    """The broker's time: it goes on as the machine's does, and as much faster as a test wants.
+    """The broker's clock. It follows the machine's clock, and tests can advance it.
 
-    Only the broker's: what a client sleeps, or waits for, is the client's own.
+    It only affects the broker; clients use their own clocks.
     """
 
     def __init__(self, server: Server, faults: Faults) -> None:
         self._server = server
-        self._faults = faults  # which end with the virtual host, as auto() does
+        self._faults = faults  # auto() ends with the virtual host, as faults do
 
     def __repr__(self) -> str:
         if not self._server.is_running:
-            return "<clock of a broker that does not run>"
+            return "<clock of a broker that is not running>"
         try:
             return f"<clock at {datetime.fromtimestamp(self.now(), UTC):%Y-%m-%d %H:%M:%S} UTC>"
-        except RuntimeError:  # asked for from outside of its event loop
+        except RuntimeError:  # called outside of its event loop
             return "<clock of a broker>"
 
     def now(self) -> float:
-        """Seconds since 1970, as the broker sees it."""
+        """The broker's time in seconds since 1970."""
         return self._server.call(lambda: self._server.broker.clock.today_ms) / 1000
 
     def advance(
@@ -52,22 +52,22 @@ class Clock:
         days: float = 0,
         heartbeats: bool = False,
     ) -> None:
-        """Let so much time pass at once. What falls due in it happens in its order, each at its time: messages and
-        queues expire, delayed messages come, deliveries are not acknowledged for too long.
+        """Advance the clock. Everything that becomes due happens in order, each at its time: messages and queues
+        expire, delayed messages arrive, consumers exceed their acknowledgement timeout.
 
-        heartbeats: clients that send none meanwhile are given up, as if they had hung; otherwise they are taken for
-        having sent them. Cost: of what happens.
+        heartbeats: disconnect clients that send none, as if they had hung; otherwise heartbeats count as received.
+        Cost: proportional to the events that become due.
         """
         duration_ms = round((seconds + 60 * minutes + 3600 * hours + 86400 * days) * 1000)
         if duration_ms < 0:
-            raise ValueError("time goes forward only")
+            raise ValueError("the clock can only be advanced")
         self._server.call(lambda: self._server.node.driver.skip(duration_ms, not heartbeats))
 
     def auto(self) -> Fault:
-        """From now on, whenever nothing is on its way, let the time pass until something happens: a message or a queue
-        expires, a delayed message comes. A delivery that somebody has not acknowledged is on its way.
+        """From now on, whenever the broker is idle, advance the clock to the next event: a message or queue expires, or
+        a delayed message arrives. The broker is not idle while there are unacknowledged deliveries.
 
-        Ends with end() of what is returned, or with the `with` block.
+        Ends with end() of the result, or with the `with` block.
         """
         server = self._server
         task = server.call(lambda: server.spawn(self._go_on()))

@@ -26,7 +26,7 @@ def read_definitions(definitions: str | os.PathLike[str] | Mapping[str, object])
 
 
 def of_one(definitions: Mapping[str, object]) -> dict[str, object]:
-    """What definitions have for the virtual host /, for any one. Raises: ValueError."""
+    """The definitions for the virtual host /, without its name. Raises: ValueError."""
     content: dict[str, object] = {}
     for section in SECTIONS:
         entries = definitions.get(section)
@@ -42,7 +42,7 @@ def of_one(definitions: Mapping[str, object]) -> dict[str, object]:
 
 
 def define(broker: Broker, vhost: str, definitions: Mapping[str, object]) -> None:
-    """Declare what definitions have for the virtual host /, in this one. Raises: ValueError."""
+    """Import the definitions for the virtual host / into this virtual host. Raises: ValueError."""
     content = of_one(definitions)
     result = complete(broker, import_definitions(broker, content, vhost, atomic=True))
     assert isinstance(result, dict)

@@ -1,8 +1,8 @@
-"""Faults: what can go wrong between a broker and its clients, on request.
+"""Faults: injected failures between a broker and its clients.
 
-Every fault begins at once. Those that last return a Fault, which ends with end() or at the end of a `with` block; the
-others are over when the call returns. connection: the name of one, as its client has given it in the property
-connection_name, or both its addresses; None for all of the virtual host. queue: only what concerns this one.
+Every fault starts at once. Lasting faults return a Fault, which ends with end() or at the end of a `with` block; others
+are over when the call returns. connection: only the connection with this name, which is the client property
+connection_name or both addresses; None for all connections of the virtual host. queue: only what concerns this queue.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from leveret.wire.methods import ConnectionBlocked, ConnectionUnblocked
 if TYPE_CHECKING:
     from leveret.testing.server import Server
 
-__tracebackhide__ = True  # from pytest, which shows the line of the test then
-TEXT: Final = "for a test"  # what clients are told as the reason
+__tracebackhide__ = True  # so that pytest shows the line of the test
+TEXT: Final = "for a test"  # the reason sent to clients
 ALARMS: Final = {"low on memory": MEMORY, "low on disk": DISK}
 
 
 class Fault:
-    """Something that goes wrong until it is ended. As a context manager, it ends with the block."""
+    """A lasting fault. As a context manager, it ends with the block."""
 
     def __init__(self, end: Callable[[], object]) -> None:
         self._end: Callable[[], object] | None = end
 
     def __repr__(self) -> str:
-        return f"<fault that {'goes on' if self._end is not None else 'has ended'}>"
+        return f"<{'active' if self._end is not None else 'ended'} fault>"
 
     def end(self) -> None:
-        """Let it go right again; a second time is fine."""
+        """End the fault. Has no effect the second time."""
         last, self._end = self._end, None
         if last is not None:
             last()
@@ -55,7 +55,7 @@ class Fault:
 
 
 class Faults:
-    """What can go wrong in one virtual host of an embedded broker, and for those that concern all of it, in all."""
+    """Faults for one virtual host of an embedded broker. Some affect all virtual hosts, as their descriptions say."""
 
     def __init__(self, server: Server, vhost: str) -> None:
         self._server = server
@@ -67,13 +67,13 @@ class Faults:
     # -- connections
 
     def drop(self, connection: str | None = None, queue: str | None = None) -> int:
-        """Close sockets without a word of AMQP. queue: of clients that consume from it. Returns: how many."""
+        """Close sockets without an AMQP handshake. queue: of clients that consume from it. Returns: their number."""
         return self._each(connection, queue, lambda protocol: protocol.drop())
 
     def reset(self, connection: str | None = None, queue: str | None = None, after: int = 0) -> int:
-        """Cut connections in the middle of a frame, with a reset. after: bytes that still go to the client.
+        """Reset connections in the middle of a frame. after: bytes that are still sent to the client.
 
-        Returns: how many.
+        Returns: number of connections.
         """
 
         def begin(protocol: EmbeddedProtocol) -> None:
@@ -85,7 +85,7 @@ class Faults:
         return self._each(connection, queue, begin)
 
     def close(self, connection: str | None = None, code: int = 320, text: str = TEXT) -> int:
-        """Close connections as AMQP does it, with connection.close. Returns: how many."""
+        """Close connections with connection.close. Returns: number of connections."""
         error = _error(code, text)
 
         def begin(protocol: EmbeddedProtocol) -> None:
@@ -95,15 +95,15 @@ class Faults:
         return self._each(connection, None, begin)
 
     def silence(self, connection: str | None = None, queue: str | None = None, after: int = 0) -> Fault:
-        """Let clients hear no more than so many bytes. What is sent meanwhile is lost, so end the connection then."""
+        """Send clients only this many more bytes. Further data is lost, so close the connection afterwards."""
         return self._narrow(connection, queue, after, None)
 
     def slow(self, bytes_per_second: float, connection: str | None = None, queue: str | None = None) -> Fault:
-        """Let what is sent to clients trickle. Clients that come later are not slowed down."""
+        """Send slowly to clients. Does not affect later connections."""
         return self._narrow(connection, queue, None, bytes_per_second)
 
     def refuse_connections(self) -> Fault:
-        """Let the system refuse new connections, of any virtual host. Those that are open stay."""
+        """Refuse new connections, of all virtual hosts. Existing connections stay open."""
         server = self._server
         return self._switch(
             "connections", lambda is_on: server.node.stop_listening() if is_on else server.resume_listening()
@@ -114,8 +114,8 @@ class Faults:
         return self._switch("logins", lambda is_on: setattr(self._server.node.authenticator, "refuses", is_on))
 
     def freeze(self, connection: str | None = None) -> Fault:
-        """Let the broker hang: it answers nothing until this ends. None: nobody, of any virtual host, and it does
-        nothing by itself either, though clients can still connect to it.
+        """Let the broker hang: it sends nothing to a connection until this ends. connection None: to no client of any
+        virtual host, and timers do not run either; clients can still open sockets.
         """
         if connection is None:
             return self._switch("frozen", lambda is_on: self._server.node.driver.freeze(is_on))
@@ -127,14 +127,14 @@ class Faults:
         return self._switch_each("frozen", connection, turn)
 
     def block(self, reason: str = "low on memory", connection: str | None = None) -> Fault:
-        """Let publishers wait, and tell those that know connection.blocked. None: all of them, of any virtual host,
-        with their next publish. One connection is told at once, and waits with all that it sends.
+        """Block publishers, and notify those that support connection.blocked. connection None: all publishers of all
+        virtual hosts, from their next publish. A single connection is notified at once, and nothing it sends is read.
 
-        reason: "low on memory" or "low on disk", as RabbitMQ says it.
+        reason: "low on memory" or "low on disk", as in RabbitMQ.
         """
         alarm = ALARMS.get(reason)
         if alarm is None:
-            raise ValueError(f"a broker blocks because it is 'low on memory' or 'low on disk', not {reason!r}")
+            raise ValueError(f"the reason must be 'low on memory' or 'low on disk', not {reason!r}")
         if connection is None:
             return self._switch(reason, lambda is_on: self._server.node.broker.alarms.set(alarm, is_on))
 
@@ -151,10 +151,10 @@ class Faults:
     def close_channels(
         self, code: int = 406, text: str = TEXT, connection: str | None = None, queue: str | None = None
     ) -> int:
-        """Close channels with a soft code of AMQP. queue: those that consume from it. Returns: how many."""
+        """Close channels with a soft error. queue: those that consume from it. Returns: number of channels."""
         error = _error(code, text)
         if not error.is_soft:
-            raise ValueError(f"{code} closes no channel; {', '.join(map(str, sorted(SOFT_CODES)))} do")
+            raise ValueError(f"{code} is not a channel error; choose from {', '.join(map(str, sorted(SOFT_CODES)))}")
 
         def begin() -> int:
             count = 0
@@ -168,7 +168,7 @@ class Faults:
         return self._server.call(begin)
 
     def cancel_consumers(self, queue: str | None = None, connection: str | None = None) -> int:
-        """Take away consumers, as when a queue is deleted: clients get basic.cancel. Returns: how many."""
+        """Cancel consumers as if their queue was deleted: clients receive basic.cancel. Returns: their number."""
 
         def begin() -> int:
             count = 0
@@ -193,10 +193,10 @@ class Faults:
         connection: str | None = None,
         rate: float = 1.0,
     ) -> Fault:
-        """Let the next publishes get no further: they are nacked where their publisher waits for confirms.
+        """Drop the next publishes, and nack them if the publisher uses confirms.
 
-        count: how many, None for all until this ends. queue: only of those that would go there. rate: with which
-        probability, by the seed of the broker.
+        count: number of publishes, None for all until this ends. queue: only publishes that would reach it. rate:
+        probability for each publish, using the seed of the broker.
         """
         return self._rule(REFUSE, count, queue, connection, rate)
 
@@ -208,7 +208,7 @@ class Faults:
         connection: str | None = None,
         rate: float = 1.0,
     ) -> Fault:
-        """Let the next publishes reach no queue: they come back with basic.return if they are mandatory."""
+        """Make the next publishes unroutable: mandatory ones come back with basic.return."""
         return self._rule(STRAY, count, queue, connection, rate)
 
     def refuse(
@@ -221,7 +221,7 @@ class Faults:
         connection: str | None = None,
         rate: float = 1.0,
     ) -> Fault:
-        """Let the next publishes close their channel, or with a hard code their connection."""
+        """Answer the next publishes by closing the channel, or the connection for a hard error code."""
         return self._rule(PASS, count, queue, connection, rate, _error(code, text))
 
     def delay_confirms(
@@ -233,7 +233,7 @@ class Faults:
         connection: str | None = None,
         rate: float = 1.0,
     ) -> Fault:
-        """Keep the confirms of the next publishes back for so long; the messages go their way."""
+        """Delay the confirms of the next publishes. The messages are not delayed."""
         server = self._server
 
         def hold(confirm: Confirm) -> None:
@@ -242,7 +242,7 @@ class Faults:
         return self._rule(HOLD, count, queue, connection, rate, hold=hold)
 
     def hold_confirms(self, *, queue: str | None = None, connection: str | None = None) -> Fault:
-        """Keep all confirms back until this ends; the messages go their way."""
+        """Hold all confirms until this ends. The messages are not delayed."""
         held: list[Confirm] = []
         fault = self._rule(HOLD, None, queue, connection, 1.0, hold=held.append)
 
@@ -254,18 +254,18 @@ class Faults:
         return self.begun(end)
 
     def clear(self) -> None:
-        """End all that goes wrong in this virtual host."""
+        """End all faults of this virtual host."""
         for fault in self._server.faults.pop(self._vhost, []):
             fault.end()
 
     def begun(self, end: Callable[[], object]) -> Fault:
-        """Something has begun that goes on until end() is called, on the event loop."""
+        """Register a lasting fault. end: ends it; called on the event loop."""
         server = self._server
         fault = Fault(lambda: server.call(end) if server.is_running else None)
         server.faults.setdefault(self._vhost, []).append(fault)
         return fault
 
-    # -- inside
+    # -- internal
 
     def _rule(
         self,
@@ -294,7 +294,7 @@ class Faults:
         return self.begun(lambda: rules.remove(rule) if rule in rules else None)
 
     def _switch(self, name: str, turn: Callable[[bool], object]) -> Fault:
-        """Turn something on until the last who wanted that has ended it, or the node."""
+        """Turn a fault on, until all that turned it on have ended it, or the node stops."""
         server = self._server
 
         def begin() -> Counter[str]:
@@ -313,7 +313,7 @@ class Faults:
         return self.begun(end)
 
     def _switch_each(self, name: str, connection: str, turn: Callable[[EmbeddedProtocol, bool], None]) -> Fault:
-        """As _switch(), for some connections."""
+        """The same as _switch() for some connections."""
         found = self._server.call(lambda: self._select(connection, None))
 
         def turn_each(is_on: bool) -> None:
@@ -361,7 +361,7 @@ def _consumes(channel: Channel, queue: str) -> bool:
 
 
 def _error(code: int, text: str) -> AmqpError:
-    """Raises: ValueError for a code that AMQP does not have."""
+    """Raises: ValueError, for an unknown reply code."""
     if code not in REPLY_NAMES:
-        raise ValueError(f"AMQP has no reply code {code}; it has {', '.join(map(str, sorted(REPLY_NAMES)))}")
+        raise ValueError(f"AMQP has no reply code {code}; choose from {', '.join(map(str, sorted(REPLY_NAMES)))}")
     return AmqpError(code, text)

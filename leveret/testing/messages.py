@@ -1,4 +1,4 @@
-"""Messages, publishes, consumers and connections as tests see them: plain values, which do not change any more."""
+"""Messages, publishes, deliveries and consumers for tests, as immutable values."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ NUMBERS = ("delivery_mode", "priority", "timestamp")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message. headers: as plain values. timestamp: seconds since 1970. type: the property of that name.
+    """One message. headers: as Python values. timestamp: seconds since 1970. type: the property with that name.
 
-    redelivered: it was given to a consumer before.
+    redelivered: it was delivered to a consumer before.
     """
 
     body: bytes
@@ -74,9 +74,9 @@ class Message:
 class Published(Message):
     """A publish.
 
-    queues: to which it went. outcome: "routed"; "unroutable", nobody got it; "returned", the same, and its publisher
-    was told; "nacked" or "refused" with an error, because a test wanted it so. mandatory: as published. connection: who
-    it came from, empty for the test itself.
+    queues: the queues that it reached. outcome: "routed"; "unroutable", it reached no queue; "returned", the same for a
+    mandatory publish; "nacked", or "refused" with an error, by an injected fault. mandatory: as published. connection:
+    its origin, empty for the test itself.
     """
 
     queues: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class Published(Message):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery that nobody has settled yet. connection, channel: who has it. tag: its delivery tag there."""
+    """An unacknowledged delivery. connection, channel: of the receiver. tag: its delivery tag."""
 
     message: Message
     queue: str
@@ -98,7 +98,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """A consumer of a queue. prefetch: 0 for no limit. unacked: what it holds."""
+    """A consumer of a queue. prefetch: 0 for no limit. unacked: number of unacknowledged deliveries."""
 
     tag: str
     connection: str
@@ -120,7 +120,7 @@ def _cut(text: str, length: int) -> str:
 
 
 def details(message: CoreMessage, redelivered: bool = False) -> dict[str, Any]:
-    """What a message is, as arguments for Message or Published."""
+    """The arguments of Message or Published for a message."""
     properties = message.readable_properties()
     found: dict[str, Any] = {name: getattr(properties, name) for name in (*TEXTS, *NUMBERS)}
     return {
@@ -135,10 +135,10 @@ def details(message: CoreMessage, redelivered: bool = False) -> dict[str, Any]:
 
 
 def more_keys(headers: dict[str, Any] | None, name: str) -> tuple[str, ...]:
-    """Routing keys from the header CC or BCC. Raises: TypeError when it is no list."""
+    """Routing keys from the header CC or BCC. Raises: TypeError if it is not a list."""
     keys = (headers or {}).get(name, [])
     if not isinstance(keys, list | tuple):
-        raise TypeError(f"the header {name} is a list of routing keys, not {keys!r}")
+        raise TypeError(f"the header {name} must be a list of routing keys, not {keys!r}")
     return tuple(map(str, keys))
 
 
@@ -153,11 +153,11 @@ def encode(headers: dict[str, Any] | None, given: dict[str, Any]) -> bytes:
     for name, value in given.items():
         if name not in (*TEXTS, *NUMBERS, "type"):
             known = ", ".join(sorted((*TEXTS, *NUMBERS, "type", "headers")))
-            raise TypeError(f"a message has no property '{name}'; it has {known}")
+            raise TypeError(f"a message has no property '{name}'; choose from {known}")
         if name in NUMBERS and not isinstance(value, int | None):
-            raise TypeError(f"{name} is a number, not {value!r}")
+            raise TypeError(f"{name} must be a number, not {value!r}")
         if name not in NUMBERS and not isinstance(value, str | None):
-            raise TypeError(f"{name} is text, not {value!r}")
+            raise TypeError(f"{name} must be text, not {value!r}")
         setattr(properties, "message_type" if name == "type" else name, value)
     if properties.expiration is not None:
         reason = expiration_error(properties.expiration)
@@ -170,7 +170,7 @@ def encode(headers: dict[str, Any] | None, given: dict[str, Any]) -> bytes:
 
 
 def to_table(values: dict[str, Any] | None) -> Table:
-    """Headers or arguments as a table: bytes become long strings, all else as in JSON. Raises: ValueError."""
+    """Headers or arguments as a table: bytes become long strings, other values as in JSON. Raises: ValueError."""
     try:
         return {name: _field(name, value) for name, value in (values or {}).items()}
     except BadArgument as error:

@@ -1,4 +1,4 @@
-"""EmbeddedNode: a node in somebody else's process. It leaves the process as it is, and can go wrong on request."""
+"""EmbeddedNode: a node inside a test process. It does not change the process, and supports injected faults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class SwitchedAuthenticator:
-    """Refuses logins while somebody wants that; otherwise asks the authenticator of the node."""
+    """Refuses all logins while switched on; otherwise uses the authenticator of the node."""
 
     def __init__(self, inner: Authenticator) -> None:
         self.refuses = False
@@ -41,9 +41,9 @@ class SwitchedAuthenticator:
 class EmbeddedNode(Node):
     """A node for a test.
 
-    kept: what its log keeps, for the next node to go on with; not used with a data directory. seed: for names and
-    choices. users: names and passwords of those who may do everything. definitions: for the start, beside those of the
-    configuration. skipped_ms: of time that an earlier node has let pass at once. bytes_read: from all clients.
+    kept: the content of its log, for the next node; not used with a data directory. seed: for generated names and
+    random choices. users: passwords by name, of administrators. definitions: to import at the start, instead of those
+    of the configuration. skipped_ms: time by which earlier nodes advanced the clock. bytes_read: from all clients.
     """
 
     def __init__(
@@ -65,41 +65,41 @@ class EmbeddedNode(Node):
         self.driver.refresh_clock()
 
     def make_log(self, config: Config) -> MemoryLog | DiskLog:
-        """A log that the next node may go on with. Raises: StoreError."""
+        """A log that the next node can take over. Raises: StoreError."""
         return MemoryLog(kept=self._kept) if config.memory else super().make_log(config)
 
     def make_seed(self) -> int | None:
-        """The one that was given."""
+        """The given seed."""
         return self._seed
 
     def make_authenticator(self, config: Config) -> Authenticator:
-        """One that refuses everybody while that is wanted."""
+        """An authenticator that can refuse all logins."""
         self.authenticator = SwitchedAuthenticator(super().make_authenticator(config))
         return self.authenticator
 
     def make_monitors(self, config: Config) -> list[Monitor]:
-        """None: the process belongs to somebody else."""
+        """None, as the process is not the broker's own."""
         return []
 
     def make_protocol(self) -> EmbeddedProtocol:
-        """One that can be made to misbehave."""
+        """A protocol object that supports faults."""
         return EmbeddedProtocol(self)
 
     def read_definitions(self, config: Config) -> dict[str, object] | None:
-        """Those that were given, or those of the file. Raises: StartError."""
+        """The given definitions, or those of the file. Raises: StartError."""
         return super().read_definitions(config) if self._definitions is None else dict(self._definitions)
 
     def definitions_vhost(self) -> str | None:
-        """Entries that name no virtual host are for this one."""
+        """The virtual host for entries that name none."""
         return DEFAULT_VHOST
 
     def protocols(self) -> list[EmbeddedProtocol]:
-        """Those of all clients."""
+        """The protocol objects of all clients."""
         return [each for each in self.driver.protocols.values() if isinstance(each, EmbeddedProtocol)]
 
     def make_users(self) -> None:
-        """Make the users, for all virtual hosts that there are, and no guest beside them. Their passwords are checked
-        quickly.
+        """Create the users with permissions in all virtual hosts, and remove guest unless given. Uses a fast password
+        hash.
         """
         if GUEST not in self._users and self.broker.users.get(GUEST) is not None:
             self.broker.users.delete(GUEST)
@@ -109,6 +109,6 @@ class EmbeddedNode(Node):
             self.permit(vhost)
 
     def permit(self, vhost: str) -> None:
-        """Let the users do everything in a virtual host."""
+        """Give the users all permissions in a virtual host."""
         for name in self._users:
             self.broker.users.set_permission(name, vhost, ".*", ".*", ".*")

@@ -1,4 +1,4 @@
-"""EmbeddedProtocol: a socket that can be made to misbehave on its way to the client."""
+"""EmbeddedProtocol: a client's protocol object that supports injected faults."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from leveret.wire.writer import HEARTBEAT
 if TYPE_CHECKING:
     from leveret.testing.node import EmbeddedNode
 
-TICK_S = 0.02  # between two pieces on a slow way
+TICK_S = 0.02  # between two pieces sent slowly
 CUT_FRAME = HEARTBEAT[:3]
 
 
 class ThrottledTransport(asyncio.Transport):
-    """A way to a client on which only so many bytes go, or only slowly.
+    """A transport that sends only a limited number of bytes, or sends slowly.
 
-    left: bytes that still go, None for all; what comes then goes nowhere, and at_end() is called once.
-    rate: bytes a second, None for no limit; with 0 all waits until release().
+    left: bytes that are still sent, None for no limit; further bytes are discarded, and at_end() is called once.
+    rate: bytes per second, None for no limit; with 0 everything waits until release().
     """
 
     def __init__(
@@ -42,28 +42,28 @@ class ThrottledTransport(asyncio.Transport):
         self._waiting = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
-        self._is_over = False  # nothing more is sent, but something may come in
+        self._is_over = False  # closed for writing, open for reading
         self._tick_s = TICK_S if not rate else max(TICK_S, 1 / rate)
         if left == 0:
             self._end()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send some of it, or all."""
+        """Send data as far as the limits allow."""
         self._waiting += data
         if self._timer is None:
             self._send()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Send some of it, or all."""
+        """Send data as far as the limits allow."""
         self.write(b"".join(list_of_data))
 
     @property
     def is_sending(self) -> bool:
-        """Whether something waits."""
+        """Whether data is waiting."""
         return bool(self._waiting)
 
     def stop(self) -> None:
-        """Send nothing any more: the socket is gone."""
+        """Stop sending, as the socket is closed."""
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -96,7 +96,7 @@ class ThrottledTransport(asyncio.Transport):
             asyncio.get_running_loop().call_soon(at_end)
 
     def release(self) -> None:
-        """Send what waits: from now on others use the socket."""
+        """Send all waiting data and hand over the socket."""
         waiting = bytes(self._waiting)
         self.stop()
         if not self._raw.is_closing():
@@ -110,93 +110,93 @@ class ThrottledTransport(asyncio.Transport):
             self._raw.write_eof()
 
     def close(self) -> None:
-        """Close it when all has gone that will."""
+        """Close the socket after all waiting data is sent."""
         self._is_closed = True
         if not self._waiting:
             self._finish()
 
     def can_write_eof(self) -> bool:
-        """As the socket's."""
+        """See asyncio.Transport."""
         return self._raw.can_write_eof()
 
     def write_eof(self) -> None:
-        """Send nothing more when all has gone that will."""
+        """Close for writing after all waiting data is sent."""
         self._is_over = True
         if not self._waiting:
             self._finish()
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that wait."""
+        """The number of waiting bytes."""
         return len(self._waiting) + self._raw.get_write_buffer_size()
 
     def abort(self) -> None:
-        """Cut it."""
+        """Close the socket at once."""
         self.stop()
         self._raw.abort()
 
     def is_closing(self) -> bool:
-        """Whether nothing more is to be sent."""
+        """Whether the transport is closing."""
         return self._is_closed or self._raw.is_closing()
 
     def pause_reading(self) -> None:
-        """As the socket's."""
+        """See asyncio.Transport."""
         self._raw.pause_reading()
 
     def resume_reading(self) -> None:
-        """As the socket's."""
+        """See asyncio.Transport."""
         self._raw.resume_reading()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """As the socket's."""
+        """See asyncio.Transport."""
         return self._raw.get_extra_info(name, default)
 
 
 class EmbeddedProtocol(ClientProtocol):
-    """What the event loop calls for one client of an embedded broker."""
+    """The protocol object of one client of an embedded broker."""
 
     def __init__(self, node: EmbeddedNode) -> None:
         super().__init__(node.driver, node.logins(AMQP), OPENINGS)
         self._node = node
         self._raw: asyncio.Transport
-        self.switches: Counter[str] = Counter()  # how many want each of the faults that are on or off
+        self.switches: Counter[str] = Counter()  # number of active requests for each switchable fault
         self._holds = 0
 
     @property
     def connection(self) -> Connection:
-        """The client, which speaks AMQP 0-9-1."""
+        """The AMQP 0-9-1 connection of the client."""
         assert isinstance(self.conversation, Connection)
         return self.conversation
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has connected."""
+        """See asyncio.Protocol."""
         super().connection_made(transport)
         self._raw = self.transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone."""
+        """See asyncio.Protocol."""
         if isinstance(self.transport, ThrottledTransport):
             self.transport.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """The client has sent something."""
+        """See asyncio.Protocol."""
         self._node.bytes_read += len(data)
         super().data_received(data)
 
     @property
     def is_gone(self) -> bool:
-        """Whether the socket is closed, or is about to be."""
+        """Whether the socket is closed or closing."""
         return self._raw.is_closing()
 
     @property
     def is_sending(self) -> bool:
-        """Whether something is still to be sent."""
+        """Whether there is data to send."""
         throttled = self.transport
         is_waiting = isinstance(throttled, ThrottledTransport) and throttled.is_sending
         return is_waiting or bool(self._unsent) or self._raw.get_write_buffer_size() > 0
 
     def throttle(self, left: int | None, rate: float | None, at_end: Callable[[], None] | None = None) -> None:
-        """From now on so many bytes go to the client, or so many a second; None for both for all."""
+        """Limit the bytes, or the bytes per second, sent to the client; None for no limit."""
         if isinstance(self.transport, ThrottledTransport):
             self.transport.release()
             self.transport = self._raw
@@ -204,12 +204,12 @@ class EmbeddedProtocol(ClientProtocol):
             self.transport = ThrottledTransport(self._raw, left, rate, at_end)
 
     def hold(self, is_held: bool) -> None:
-        """Read the client no more, or again when all who wanted that want it no more."""
+        """Stop reading from the client, or resume when all holds are released."""
         self._holds += 1 if is_held else -1
         self.obey_pause()
 
     def obey_pause(self) -> None:
-        """As every protocol, unless it is held."""
+        """Pause or resume reading as usual, unless the client is held."""
         if not self._holds:
             super().obey_pause()
         elif self.is_reading:
@@ -217,18 +217,18 @@ class EmbeddedProtocol(ClientProtocol):
             self._raw.pause_reading()
 
     def drop(self) -> None:
-        """Close the socket, without a word of AMQP."""
+        """Close the socket without an AMQP handshake."""
         self._raw.close()
 
     def reset(self) -> None:
-        """Cut the connection in the middle of a frame, with a reset."""
+        """Reset the connection in the middle of a frame."""
         if self._raw.is_closing():
             return
         self._raw.write(CUT_FRAME)
         self._driver.protocols.pop(self.connection.number, None)
         self.connection.lost()
         loop = asyncio.get_running_loop()
-        loop.call_soon(loop.call_soon, self._reset)  # when that has been sent
+        loop.call_soon(loop.call_soon, self._reset)  # after the frame was sent
 
     def _reset(self) -> None:
         reset(self._raw)

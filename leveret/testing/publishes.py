@@ -1,4 +1,4 @@
-"""Publishes: what clients did with messages, for tests to look at, and the rules by which publishes go wrong."""
+"""Publishes: records the publishes of clients for tests, and applies the rules of injected faults."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from leveret.testing.messages import Published, details
 if TYPE_CHECKING:
     from leveret.management.recording import Recording
 
-KEPT = 10_000  # publishes that are remembered: the last ones
+KEPT = 10_000  # latest publishes to remember
 
 
 @dataclass(slots=True)
 class Rule:
-    """What becomes of some publishes.
+    """A rule for publishes.
 
-    vhost: where. applies: of which. left: of how many more, None for any number. error: what their publishers get,
-    None for the verdict of core/queue/client.py. hold: who gets the confirms that are held.
+    vhost: the virtual host. applies: whether a publish is affected. left: remaining number of publishes, None for no
+    limit. error: for the publisher; None to apply the verdict of core/queue/client.py. hold: receives held confirms.
     """
 
     vhost: str
@@ -40,7 +40,7 @@ class Rule:
 
 @dataclass(slots=True)
 class _Entry:
-    """A publish. Its message is not decoded before somebody wants to see it."""
+    """A publish. Its message is only decoded on demand."""
 
     vhost: str
     message: CoreMessage
@@ -60,7 +60,7 @@ class _Entry:
 
 
 class Publishes(Observer):
-    """Of one broker. rules: the first that applies holds. recordings: who writes everything down."""
+    """The publishes of one broker. rules: the first matching rule applies. recordings: active recordings."""
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []
@@ -69,7 +69,7 @@ class Publishes(Observer):
         self._holding: Rule | None = None  # of the last publish
 
     def published(self, vhost: str, exchange: str | None, routing_key: str | None) -> list[Published]:
-        """What was published in a virtual host, oldest first; None for any exchange or routing key."""
+        """The publishes in a virtual host, oldest first; None for any exchange or routing key."""
         return [
             entry.shown()
             for entry in self._entries
@@ -88,7 +88,7 @@ class Publishes(Observer):
         return self._entries[-1].shown()
 
     def count(self, vhost: str, exchange: str | None, routing_key: str | None) -> int:
-        """How many publishes published() would show."""
+        """The number of publishes that published() would return."""
         return sum(
             entry.vhost == vhost
             and exchange in (None, entry.message.address.exchange)
@@ -97,7 +97,7 @@ class Publishes(Observer):
         )
 
     def forget(self, vhost: str) -> None:
-        """A virtual host is gone, with what was published there."""
+        """Forget all publishes in a virtual host."""
         self._entries = deque((entry for entry in self._entries if entry.vhost != vhost), maxlen=KEPT)
 
     def note(
@@ -118,7 +118,7 @@ class Publishes(Observer):
     # -- Observer
 
     def on_publish(self, client: Client, message: CoreMessage, queues: list[Destination], mandatory: bool) -> int:
-        """Remember it, and let it go wrong if a rule says so. Raises: Refusal."""
+        """Record a publish and apply the rules. Raises: Refusal."""
         assert isinstance(client, Party)
         rule = self._rule(client, message, queues)
         verdict = PASS if rule is None else rule.verdict
@@ -133,7 +133,7 @@ class Publishes(Observer):
         reached = queues if outcome == "routed" else []
         self.note(client.label, client.vhost.name, message, reached, outcome, mandatory)
         if rule is not None and rule.error is not None:
-            raise AmqpError(rule.error.code, rule.error.text)  # a new one: it gets a traceback
+            raise AmqpError(rule.error.code, rule.error.text)  # a new one, as raising adds a traceback
         self._holding = rule
         return verdict
 
@@ -146,14 +146,14 @@ class Publishes(Observer):
         return None
 
     def _count(self, rule: Rule) -> None:
-        """A rule was used."""
+        """Count one use of a rule."""
         if rule.left is not None:
             rule.left -= 1
             if rule.left == 0:
                 self.rules.remove(rule)
 
     def on_held(self, confirm: Confirm) -> None:
-        """Hand it to who wanted it."""
+        """Pass a held confirm to its rule."""
         rule = self._holding
         assert rule is not None
         assert rule.hold is not None
@@ -161,12 +161,12 @@ class Publishes(Observer):
         rule.hold(confirm)
 
     def on_delivery(self, client: Client, entry: QueueEntry, tag: int, no_ack: bool, is_get: bool) -> None:
-        """Write it down."""
+        """Record the event."""
         assert isinstance(client, Party)
         for recording in self.recordings:
             recording.delivered(client.label, entry, no_ack)
 
     def on_settle(self, entry: QueueEntry, how: int) -> None:
-        """Write it down."""
+        """Record the event."""
         for recording in self.recordings:
             recording.settled(entry, how)

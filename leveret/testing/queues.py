@@ -1,4 +1,4 @@
-"""A queue as tests see it: every look is at the present."""
+"""A view of a queue for tests. Every property returns the current state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALL: Final = 1 << 62
 
 
 class Queue:
-    """A queue by its name; it need not exist before somebody looks at what is in it. Raises: LookupError then."""
+    """A queue by name. Properties raise LookupError if it does not exist at that time."""
 
     def __init__(self, server: Server, vhost: str, name: str) -> None:
         self.name = name
@@ -28,72 +28,72 @@ class Queue:
 
     @property
     def exists(self) -> bool:
-        """Whether it is declared."""
+        """Whether the queue exists."""
         return self._server.call(lambda: self.name in self._server.vhost(self._vhost).queues)
 
     @property
     def ready(self) -> int:
-        """How many messages wait for a consumer."""
+        """The number of ready messages."""
         return self._server.call(lambda: len(self.found().ready))
 
     @property
     def unacked(self) -> int:
-        """How many messages consumers have that they have not settled."""
+        """The number of unacknowledged messages."""
         return self._server.call(lambda: int(self.found().unacked))
 
     @property
     def messages(self) -> list[Message]:
-        """Those that wait for a consumer, in their order; they stay where they are. Cost: a copy of each."""
+        """The ready messages in order; the queue does not change. Cost: a copy of each message."""
         return self._server.call(self._messages)
 
     @property
     def deliveries(self) -> list[Delivery]:
-        """What consumers have that they have not settled."""
+        """The unacknowledged deliveries."""
         return self._server.call(lambda: deliveries(self._server, self._vhost, self.found().name))
 
     @property
     def consumers(self) -> list[Consumer]:
-        """Who consumes from it."""
+        """The consumers of the queue."""
         return self._server.call(lambda: [_consumer(each) for each in self.found().consumers.all])
 
     @property
     def arguments(self) -> dict[str, object]:
-        """With which it was declared."""
+        """The arguments of its declaration."""
         from leveret.management.arguments import to_json
 
         return self._server.call(lambda: to_json(self.found().arguments))
 
     def purge(self) -> int:
-        """Throw away what waits. Returns: how many messages."""
+        """Delete all ready messages. Returns: their number."""
         return self._server.call(lambda: self.found().purge())
 
     def delete(self) -> None:
-        """Delete it; its consumers are told."""
+        """Delete the queue. Consumers receive basic.cancel."""
         self._server.call(lambda: self._server.vhost(self._vhost).remove_queue(self.found()))
 
     def __repr__(self) -> str:
         return f"<queue '{self.name}' in virtual host '{self._vhost}'>"
 
     def found(self) -> CoreQueue:
-        """The queue of the core, on its event loop. Raises: LookupError."""
+        """The core's queue. Call on the event loop. Raises: LookupError."""
         queues = self._server.vhost(self._vhost).queues
         found = queues.get(self.name)
         if found is None:
             near = nearest(self.name, queues)
-            hint = f"did you mean '{near}'?" if near else f"there are: {', '.join(sorted(queues)) or 'none'}"
+            hint = f"did you mean '{near}'?" if near else f"existing queues: {', '.join(sorted(queues)) or 'none'}"
             raise LookupError(f"there is no queue '{self.name}' in virtual host '{self._vhost}'; {hint}")
         return found
 
     def has_next(self) -> bool:
-        """Whether it is there and a message waits, on the event loop."""
+        """Whether the queue exists and has a ready message. Call on the event loop."""
         found = self._server.vhost(self._vhost).queues.get(self.name)
         return found is not None and len(found.ready) > 0
 
     def take(self) -> QueueEntry | None:
-        """Take the next message, on the event loop; it has to be settled. Raises: LookupError."""
+        """Take the next message; the caller must settle it. Call on the event loop. Raises: LookupError."""
         queue = self.found()
         while not queue.clear_head():
-            queue.broker.share.begin()  # nobody waits meanwhile
+            queue.broker.share.begin()  # no client is waiting for this turn
         return queue.get()
 
     def _messages(self) -> list[Message]:
@@ -101,7 +101,7 @@ class Queue:
         page = Page(TOP, 0, -1, ALL, ALL)
         queue.browse(page)
         found = page.messages
-        while not page.is_last:  # some rest on the disk
+        while not page.is_last:  # some are paged out
             page = Page(page.level, page.position, page.until, ALL, ALL)
             queue.browse(page)
             found += page.messages
@@ -114,7 +114,7 @@ def _consumer(consumer: CoreConsumer) -> Consumer:
 
 
 def deliveries(server: Server, vhost: str, queue: str | None) -> list[Delivery]:
-    """What clients have that they have not settled, of one queue or of all; on the event loop."""
+    """The unacknowledged deliveries of one queue or of all. Call on the event loop."""
     found = server.vhost(vhost)
     return [
         Delivery(

@@ -1,4 +1,4 @@
-"""What a broker has and what happened in it, in some lines for somebody whose test has failed."""
+"""A short report of a broker's state and events, for failed tests."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from leveret.testing.queues import deliveries
 if TYPE_CHECKING:
     from leveret.testing.server import Server
 
-LAST: Final = 10  # publishes that are shown
+LAST: Final = 10  # publishes shown
 MANY: Final = 20  # of anything else
 
 
 def report(server: Server, vhost: str) -> str:
-    """The report of a virtual host, to be called on the event loop of the broker."""
+    """The report of a virtual host. Call on the event loop of the broker."""
     found = server.vhost(vhost)
     published = server.publishes.published(vhost, None, None)
     gone_wrong = [each for each in published if each.outcome != "routed"]

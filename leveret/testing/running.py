@@ -1,4 +1,4 @@
-"""Where a server runs: in a thread with an event loop of its own, or in the event loop that runs."""
+"""Run a server in a thread with its own event loop, or in the running event loop."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from leveret.testing.server import NotRunning, Options, Server
 
 T = TypeVar("T")
 
-STOPPED: Final = "this broker was stopped meanwhile"
-EXPECTED: Final = (NotRunning, TimeoutError, ValueError, LookupError)  # what tests are told by
-__tracebackhide__ = True  # from pytest, which shows the line of the test then
+STOPPED: Final = "the broker was stopped meanwhile"
+EXPECTED: Final = (NotRunning, TimeoutError, ValueError, LookupError)  # errors meant for tests
+__tracebackhide__ = True  # so that pytest shows the line of the test
 
 
 class ThreadServer(Server):
-    """A broker with a thread of its own."""
+    """A broker in a separate thread."""
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._owed: set[concurrent.futures.Future[Any]] = set()  # what other threads wait for
+        self._owed: set[concurrent.futures.Future[Any]] = set()  # futures that other threads wait for
         self._failure: Exception | None = None
 
     def call(self, function: Callable[[], T]) -> T:
@@ -42,16 +42,16 @@ class ThreadServer(Server):
             except BaseException as error:
                 done.set_exception(error)
             else:
-                loop.call_soon(loop.call_soon, done.set_result, result)  # when all of it has been sent
+                loop.call_soon(loop.call_soon, done.set_result, result)  # after everything was sent
 
         self._send(loop, begin)
         try:
             return done.result()
         except EXPECTED as error:
-            raise error.with_traceback(None) from error.__cause__  # where it was raised helps nobody
+            raise error.with_traceback(None) from error.__cause__  # the inner traceback is of no use to the test
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do this on the event loop, and wait for it. Raises: NotRunning."""
+        """Run a coroutine on the event loop and wait for it. Raises: NotRunning."""
         try:
             loop = self._running_loop()
         except NotRunning:
@@ -91,19 +91,19 @@ class ThreadServer(Server):
     def _send(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
         try:
             loop.call_soon_threadsafe(function)
-        except RuntimeError:  # it is closed
+        except RuntimeError:  # the loop is closed
             raise NotRunning(STOPPED) from None
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            raise NotRunning("this broker does not run; start it with `with` or start()")
+            raise NotRunning("the broker is not running; start it with `with` or start()")
         return self._loop
 
     def launch(self) -> None:
         """Start the thread and the broker in it. Raises: StartError, StoreError."""
         if self.is_running:
             return
-        self.end()  # of what has not come up again
+        self.end()  # after a failed restart
         ready = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(ready,), name="leveret", daemon=True)
         self._thread.start()
@@ -120,7 +120,7 @@ class ThreadServer(Server):
             raise
 
     def end(self) -> None:
-        """Stop the broker, and wait for its thread."""
+        """Stop the broker and wait for its thread."""
         if self._thread is None or self._loop is None:
             return
         self.run(self.stop())
@@ -145,24 +145,24 @@ class ThreadServer(Server):
 
 
 class LoopServer(Server):
-    """A broker in the event loop that runs when it is started."""
+    """A broker in the event loop that starts it."""
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
-        """Start it. Raises: StartError, StoreError."""
+        """Start the broker. Raises: StartError, StoreError."""
         self._loop = asyncio.get_running_loop()
         await super().start()
 
     def call(self, function: Callable[[], T]) -> T:
-        """See Server, except that nothing is sent before the event loop goes on.
+        """See Server, except that nothing is sent before the event loop continues.
 
-        Raises: NotRunning, RuntimeError anywhere else than in its event loop.
+        Raises: NotRunning; RuntimeError, if called outside of its event loop.
         """
         if self.is_running and asyncio._get_running_loop() is not self._loop:
-            raise RuntimeError("an AsyncBroker belongs to the event loop that has started it; elsewhere use a Broker")
+            raise RuntimeError("an AsyncBroker only works in the event loop that started it; elsewhere use a Broker")
         return self._called(function)
 
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:

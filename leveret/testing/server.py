@@ -1,5 +1,5 @@
-"""Server: one embedded broker over its whole life, restarts included. Everything here runs on its event loop, except
-call() and run(), with which any thread gets there."""
+"""Server: one embedded broker over its whole lifetime, including restarts. Everything here runs on its event loop,
+except call() and run(), which any thread can use."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from leveret.testing.faults import Fault
 from leveret.testing.node import EmbeddedNode
 from leveret.testing.publishes import Publishes
 
-__tracebackhide__ = True  # from pytest, which shows the line of the test then
+__tracebackhide__ = True  # so that pytest shows the line of the test
 T = TypeVar("T")
 
 GUEST = "guest"  # and its password
-STEP_S = 0.05  # after which a wait looks whether there is another node
+STEP_S = 0.05  # after which a wait checks for a restarted node
 
 log = logging.getLogger("leveret.testing")
 
 
 class NotRunning(Exception):
-    """The broker was not started, or is stopped."""
+    """The broker was not started, or was stopped."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a broker is to be. See testing/broker.py."""
+    """The options of a broker. See testing/broker.py."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -58,23 +58,23 @@ class Options:
 
 
 class _Later(Timed):
-    """A call that comes when the broker's clock says so."""
+    """A call at a time of the broker's clock."""
 
     def __init__(self, function: Callable[[], object]) -> None:
         self._function = function
 
     def on_timer(self, token: int) -> None:
-        """The time has come."""
+        """See Timed."""
         self._function()
 
     def fail(self, doing: str, error: Exception) -> None:
-        """What a test wanted has failed."""
+        """See Timed."""
         log.error("cannot %s", doing, exc_info=error)
 
 
 class Server(ABC):
-    """One broker. port: where it listens once it was started; it stays the same. faults: by virtual host, those that
-    have begun. switches: how many want each of the faults that are on or off, of this node. chance: of its seed.
+    """One broker. port: its port once started; it stays the same. faults: lasting faults by virtual host. switches:
+    number of active requests for each switchable fault of this node. chance: the random generator for the seed.
     """
 
     node: EmbeddedNode
@@ -95,18 +95,18 @@ class Server(ABC):
         self._scratch = contextlib.ExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    # -- how to get to its event loop
+    # -- access to its event loop
 
     @abstractmethod
     def call(self, function: Callable[[], T]) -> T:
-        """Call this on the event loop; what it leads to in the broker has happened when this returns."""
+        """Call a function on the event loop. Its effects in the broker are complete when this returns."""
 
     @abstractmethod
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do this on the event loop, and wait for it in another one, or in the same."""
+        """Run a coroutine on the event loop, and await it in any event loop."""
 
     def _called(self, function: Callable[[], T]) -> T:
-        """Call this, on the event loop. Raises: NotRunning."""
+        """Call a function, on the event loop. Raises: NotRunning."""
         self.check_running()
         driver = self.node.driver
         driver.refresh_clock()
@@ -118,10 +118,10 @@ class Server(ABC):
     def check_running(self) -> None:
         """Raises: NotRunning."""
         if not self.is_running:
-            raise NotRunning("this broker does not run; start it with `with` or start()")
+            raise NotRunning("the broker is not running; start it with `with` or start()")
 
     async def until(self, is_done: Callable[[], bool]) -> None:
-        """Wait until this is so, over restarts. is_done: asked at the end of each turn. Raises: what it raises."""
+        """Wait until is_done() is true, also across restarts. Checks after each turn. Raises: what it raises."""
         while True:
             if not self.is_running:
                 await asyncio.sleep(STEP_S)
@@ -131,10 +131,10 @@ class Server(ABC):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.node.driver.until(is_done), STEP_S)
 
-    # -- life
+    # -- start and stop
 
     async def start(self) -> None:
-        """Start it. Raises: StartError, StoreError."""
+        """Start the broker. Raises: StartError, StoreError."""
         if self.is_running:
             return
         if self.options.tls and self.ca_file is None:
@@ -161,12 +161,12 @@ class Server(ABC):
             memory=options.data_dir is None,
             max_message_size=options.max_message_size or Config().max_message_size,
             data_dir=str(options.data_dir or ""),
-            trust_data_dir=True,  # a test says where its data are, in whatever directory it is checked out
+            trust_data_dir=True,  # a test names its data directory, which may be below a shared one
             management_port=(self.management_port or 0) if options.management else OFF_PORT,
             loopback_users=(),
             memory_high_watermark=0,
             disk_free_limit=0,
-            send_timeout_ms=0,  # whoever stops a client with a debugger finds it connected
+            send_timeout_ms=0,  # a client stopped in a debugger stays connected
             definitions=str(options.definitions) if isinstance(options.definitions, Path) else "",
             **tls,
         )
@@ -179,7 +179,7 @@ class Server(ABC):
             self.tls_port = urlsplit(urls[1]).port
         self.management_port = self.node.api_port
         self.switches = Counter()
-        if "/" not in self.broker.vhosts:  # there are only those of the definitions
+        if "/" not in self.broker.vhosts:  # the definitions define other virtual hosts
             self.broker.add_vhost("/")
         self.node.make_users()
         self.broker.let_watch(self.publishes)
@@ -190,7 +190,7 @@ class Server(ABC):
         self.is_running = True
 
     async def stop(self, is_clean: bool = True) -> None:
-        """Stop it; clients are told, but nobody waits for their answers. not is_clean: as if it were killed."""
+        """Stop the broker without waiting for clients. is_clean: close connections; else as if it was killed."""
         if not self.is_running:
             return
         for task in list(self._tasks):
@@ -216,10 +216,10 @@ class Server(ABC):
             for protocol in node.protocols():
                 protocol.abort()
         await node.stop(0.0)
-        await asyncio.sleep(0)  # for the sockets to be closed
+        await asyncio.sleep(0)  # lets sockets close
 
     async def restart(self, keep_data: bool, is_clean: bool) -> None:
-        """Stop it and start it at the same port. keep_data: what is durable is there again. Raises: NotRunning."""
+        """Stop the broker and start it on the same port. keep_data: keep durable data. Raises: NotRunning."""
         self.check_running()
         vhosts = list(self.node.broker.vhosts)
         await self._stop_node(is_clean)
@@ -233,52 +233,52 @@ class Server(ABC):
             self.add_vhost(vhost)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Let something go on as long as the broker runs, over its restarts."""
+        """Run a task until the broker stops, also across restarts."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     def later(self, seconds: float, function: Callable[[], object]) -> None:
-        """Call this when so much time has passed on the broker's clock."""
+        """Call a function after this time on the broker's clock."""
         broker = self.node.broker
         broker.timers.call_at(broker.clock.now_ms + int(seconds * 1000), _Later(function))
 
     # -- addresses
 
     def url(self, vhost: str, is_tls: bool = False) -> str:
-        """Where to connect to. Raises: NotRunning when there is no such port."""
+        """The URL for clients. Raises: NotRunning, if there is no such port."""
         port = self.tls_port if is_tls else self.port
         if not port:
-            raise NotRunning("this broker has no such port: start it first, for TLS with tls=True")
+            raise NotRunning("the broker has no such port: start it first, for TLS with tls=True")
         user, password = next(iter(self.options.users.items()), (GUEST, GUEST))
         scheme = "amqps" if is_tls else "amqp"
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
-        path = "" if vhost == "/" else f"/{quote(vhost, safe='')}"  # some clients take a last / for a nameless one
+        path = "" if vhost == "/" else f"/{quote(vhost, safe='')}"  # some clients read a final / as an empty name
         return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}{path}"
 
     # -- virtual hosts
 
     @property
     def broker(self) -> CoreBroker:
-        """The core, which is another one after a restart."""
+        """The core's broker; a different one after a restart."""
         return self.node.broker
 
     def vhost(self, name: str) -> CoreVirtualHost:
         """A virtual host. Raises: LookupError."""
         found = self.broker.vhosts.get(name)
         if found is None:
-            raise LookupError(f"there is no virtual host '{name}' any more")
+            raise LookupError(f"virtual host '{name}' no longer exists")
         return found
 
     def add_vhost(self, name: str) -> None:
-        """Make a virtual host in which every user may do everything, unless it is there."""
+        """Create a virtual host with permissions for all users, if it does not exist."""
         if name not in self.broker.vhosts:
             self.broker.add_vhost(name)
             self.node.permit(name)
 
     def delete_vhost(self, name: str) -> None:
-        """Delete a virtual host with all that is in it, and drop its connections."""
+        """Delete a virtual host and everything in it, and drop its connections."""
         if name not in self.broker.vhosts:
             return
         for fault in self.faults.pop(name, []):
@@ -292,7 +292,7 @@ class Server(ABC):
         self.publishes.forget(name)
 
     def record(self, path: Path, vhost: str | None) -> Callable[[], None]:
-        """Begin to write down what passes, in a virtual host or in all. Returns: what ends it. Raises: OSError."""
+        """Start recording events of one or all virtual hosts. Returns: a function that ends it. Raises: OSError."""
         from leveret.management.recording import Recording
 
         recording = Recording(path, self.broker, vhost)
@@ -306,13 +306,13 @@ class Server(ABC):
         return end
 
     def resume_listening(self) -> None:
-        """Take new clients again, at the same ports."""
+        """Accept new clients again, on the same ports."""
         self.node.listen(self.port, self.tls_port or 0)
 
     def is_idle(self, vhost: str) -> bool:
-        """Whether nothing is on its way in a virtual host.
+        """Whether a virtual host is idle.
 
-        No message waits that a consumer could take, none is unacknowledged, no confirm is owed, nothing is to be sent.
+        No message is waiting for a consumer or unacknowledged, no confirm is pending, and there is no data to send.
         """
         node = self.node
         found = self.vhost(vhost)

@@ -1,4 +1,4 @@
-"""AnyVirtualHost: one virtual host of an embedded broker, as far as it can be looked at and changed without waiting."""
+"""AnyVirtualHost: one virtual host of an embedded broker; all operations that do not wait."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from leveret.testing.server import Server
 from leveret.wire.content import check_properties, make_content
 from leveret.wire.fields import MAX_SHORT
 
-__tracebackhide__ = True  # from pytest, which shows the line of the test then
+__tracebackhide__ = True  # so that pytest shows the line of the test
 T = TypeVar("T")
 
 MAX_NAME: Final = 255  # bytes
@@ -39,14 +39,14 @@ Body = str | bytes | dict[str, Any] | list[Any]
 
 
 class WaitTimeout(TimeoutError):
-    """What was waited for has not happened; the text says what was there instead. url: of the virtual host."""
+    """A wait timed out. The text contains a report of the actual state. url: of the virtual host."""
 
     url = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A client that is connected now. name: as it has called itself, or both addresses."""
+    """A connected client. name: its connection_name, or both addresses."""
 
     name: str
     user: str
@@ -56,7 +56,7 @@ class Connection:
 
 
 class AnyVirtualHost:
-    """One virtual host. name: its name. clock: of the whole broker. faults: what can go wrong."""
+    """One virtual host. clock: of the whole broker. faults: injects faults."""
 
     def __init__(self, server: Server, name: str) -> None:
         self.name = name
@@ -65,55 +65,55 @@ class AnyVirtualHost:
         self._server = server
 
     def __repr__(self) -> str:
-        where = f"on {self.url}" if self._server.is_running else "that does not run"
+        where = f"on {self.url}" if self._server.is_running else "that is not running"
         return f"<{type(self).__name__} {where}>"
 
-    # -- where it is
+    # -- addresses
 
     @property
     def url(self) -> str:
-        """Where clients connect to: amqp://guest:guest@127.0.0.1:port/name."""
+        """The URL for clients: amqp://guest:guest@127.0.0.1:port/name."""
         return self._server.url(self.name)
 
     @property
     def tls_url(self) -> str:
-        """The same with TLS, for a broker that has it; clients have to trust `ca_file`."""
+        """The URL for TLS clients, which must trust `ca_file`."""
         return self._server.url(self.name, True)
 
     @property
     def ca_file(self) -> Path | None:
-        """PEM file of the CA behind the certificate of the broker, None without TLS."""
+        """PEM file of the CA of the broker's certificate; None without TLS."""
         return self._server.ca_file
 
     @property
     def host(self) -> str:
-        """The address where it listens."""
+        """The address it listens on."""
         return self._server.options.host
 
     @property
     def port(self) -> int:
-        """The port where it listens."""
+        """The port it listens on."""
         return self._server.port
 
-    # -- what is there
+    # -- state
 
     def queue(self, name: str) -> Queue:
-        """A queue, to look into. It need not exist yet."""
+        """A view of a queue, which does not have to exist yet."""
         return Queue(self._server, self.name, name)
 
     @property
     def queues(self) -> list[Queue]:
-        """All that are declared, by name."""
+        """All queues, sorted by name."""
         return [self.queue(name) for name in self._call(lambda vhost: sorted(vhost.queues))]
 
     @property
     def exchanges(self) -> list[str]:
-        """The names of all exchanges that are not always there."""
+        """The names of all exchanges, except predeclared ones."""
         return self._call(lambda vhost: sorted(name for name in vhost.exchanges if name and name[:4] != "amq."))
 
     @property
     def connections(self) -> list[Connection]:
-        """Who is connected."""
+        """The connected clients."""
 
         def look(vhost: CoreVirtualHost) -> list[Connection]:
             found = []
@@ -130,34 +130,34 @@ class AnyVirtualHost:
 
     @property
     def deliveries(self) -> list[Delivery]:
-        """What clients have that they have not settled."""
+        """All unacknowledged deliveries."""
         return self._call(lambda _: deliveries(self._server, self.name, None))
 
     def published(self, exchange: str | None = None, routing_key: str | None = None) -> list[Published]:
-        """What was published here, oldest first; None for any. The last 10 000 of the broker are remembered."""
+        """The publishes here, oldest first; None matches any. The broker remembers its last 10 000 publishes."""
         return self._call(lambda _: self._server.publishes.published(self.name, exchange, routing_key))
 
     def forget_published(self) -> None:
-        """Let published() and wait_for_published() begin anew, on a virtual host that tests share."""
+        """Reset published() and wait_for_published(), for a virtual host that tests share."""
         self._call(lambda _: self._server.publishes.forget(self.name))
 
     def report(self) -> str:
-        """What is there and what happened, for people."""
+        """A readable report of state and events."""
         return self._call(lambda _: report(self._server, self.name))
 
-    # -- what a test does without a client
+    # -- actions without a client
 
     def define(self, definitions: str | os.PathLike[str] | Mapping[str, object]) -> None:
         """Declare the queues, exchanges, bindings, policies and parameters of a definitions file or its content.
 
-        Those of the virtual host / in it are made in this one; users, permissions and other virtual hosts are not.
-        Raises: ValueError that names what is wrong, and then nothing of it was done.
+        Uses those of the virtual host / in it; ignores users, permissions and other virtual hosts. Raises: ValueError,
+        with the reason; nothing is declared then.
         """
         content = read_definitions(definitions)
         self._call(lambda vhost: define(self._server.broker, vhost.name, content))
 
     def declare_queue(self, name: str, *, durable: bool = True, arguments: dict[str, Any] | None = None) -> Queue:
-        """Declare a queue; without a name it gets one. Raises: ValueError with the sentence that a client would get."""
+        """Declare a queue; an empty name generates one. Raises: ValueError, with the reply text for a client."""
         table = to_table(arguments)
         if name:
             _check_name(name)
@@ -174,7 +174,7 @@ class AnyVirtualHost:
     def declare_exchange(
         self, name: str, kind: str = "direct", *, durable: bool = True, arguments: dict[str, Any] | None = None
     ) -> None:
-        """Declare an exchange. Raises: ValueError with the sentence that a client would get."""
+        """Declare an exchange. Raises: ValueError, with the reply text for a client."""
         table = to_table(arguments)
         _check_name(name)
         self._call(
@@ -182,13 +182,13 @@ class AnyVirtualHost:
         )
 
     def delete_exchange(self, name: str) -> None:
-        """Delete an exchange with its bindings. Raises: ValueError with the sentence that a client would get."""
+        """Delete an exchange and its bindings. Raises: ValueError, with the reply text for a client."""
         self._call(lambda vhost: vhost.delete_exchange(name, False))
 
     def bind(
         self, queue: str, exchange: str, routing_key: str = "", *, arguments: dict[str, Any] | None = None
     ) -> None:
-        """Bind a queue to an exchange. Raises: ValueError with the sentence that a client would get."""
+        """Bind a queue to an exchange. Raises: ValueError, with the reply text for a client."""
         table = to_table(arguments)
         if not exchange:
             raise ValueError("ACCESS_REFUSED - operation not permitted on the default exchange")
@@ -208,13 +208,11 @@ class AnyVirtualHost:
     ) -> Published:
         """Publish a message. body: text is sent as UTF-8, a dict or a list as JSON. properties: as in Message.
 
-        Raises: ValueError when there is no such exchange, or a name has more than 255 bytes.
+        Raises: ValueError, if the exchange does not exist, or a name has more than 255 bytes.
         """
         for what, name in (("exchange", exchange), ("routing key", routing_key)):
             if len(name.encode("utf-8", "surrogateescape")) > MAX_SHORT:
-                raise ValueError(
-                    f"the {what} has more than {MAX_SHORT} bytes, which AMQP has no room for: {name[:20]!r}..."
-                )
+                raise ValueError(f"the {what} has more than {MAX_SHORT} bytes, the limit of AMQP: {name[:20]!r}...")
         if isinstance(body, dict | list):
             body = json.dumps(body)
             properties.setdefault("content_type", "application/json")
@@ -225,14 +223,14 @@ class AnyVirtualHost:
         return self._call(lambda vhost: self._publish(vhost, message))
 
     def record(self, path: str | os.PathLike[str]) -> Fault:
-        """Write down what passes here, until end() of what is returned or the end of the block. Raises: OSError."""
+        """Record the events here, until end() of the result or the end of the block. Raises: OSError."""
         return self.faults.begun(self._call(lambda _: self._server.record(Path(path), self.name)))
 
     def replay(self, path: str | os.PathLike[str], *, in_time: bool = False) -> int:
-        """Publish what a recording has, to the exchanges of the same names, whatever virtual host it was in.
+        """Publish the messages of a recording to exchanges with the same names, from any virtual host.
 
-        in_time: let the broker's clock go on between two of them as it did. Returns: how many messages.
-        Raises: OSError, ValueError for a file that is no recording, or an exchange that is not there.
+        in_time: advance the broker's clock between publishes as recorded. Returns: number of messages.
+        Raises: OSError; ValueError, for an invalid recording or a missing exchange.
         """
         from leveret.management.recording import RecordingError, publishes
 
@@ -264,7 +262,7 @@ class AnyVirtualHost:
     # -- waiting, on the event loop of the broker
 
     async def _until(self, is_done: Callable[[], bool], timeout: float, what: str) -> None:
-        """Wait until this is so. Raises: WaitTimeout, NotRunning."""
+        """Wait until is_done() is true. Raises: WaitTimeout, NotRunning."""
         self._server.check_running()
         if is_done():
             return
@@ -275,7 +273,7 @@ class AnyVirtualHost:
 
     def _timed_out(self, what: str, timeout: float) -> WaitTimeout:
         self._server.check_running()
-        error = WaitTimeout(f"{what} has not happened in {timeout:g} s\n\n{report(self._server, self.name)}")
+        error = WaitTimeout(f"{what} did not happen within {timeout:g} s\n\n{report(self._server, self.name)}")
         error.url = self.url
         return error
 
@@ -316,7 +314,7 @@ class AnyVirtualHost:
 
         async def idle() -> None:
             for _ in range(2):
-                await asyncio.sleep(0)  # for what is in the sockets already
+                await asyncio.sleep(0)  # lets the loop read the sockets
             while True:
                 await server.until(lambda: server.is_idle(self.name))
                 bytes_read = server.node.bytes_read
@@ -328,12 +326,12 @@ class AnyVirtualHost:
         try:
             await asyncio.wait_for(idle(), timeout)
         except TimeoutError:
-            raise self._timed_out("wait_until_idle: that", timeout) from None
+            raise self._timed_out("wait_until_idle: this", timeout) from None
 
     # -- answering requests
 
     def _answer(self, queue: str, function: Callable[[Message], Awaitable[Any]]) -> Fault:
-        """Answer requests in a queue until that is ended."""
+        """Answer requests in a queue until the result is ended."""
         server = self._server
         if not self.queue(queue).exists:
             self.declare_queue(queue, durable=False)
@@ -342,9 +340,9 @@ class AnyVirtualHost:
 
 
 def _check_name(name: str) -> None:
-    """Raises: ValueError for a name that nothing can have that is declared."""
+    """Raises: ValueError, for an invalid name."""
     if not 0 < len(name.encode("utf-8", "surrogateescape")) <= MAX_NAME:
-        raise ValueError(f"a name has 1 to {MAX_NAME} bytes, and not {name!r}")
+        raise ValueError(f"a name must have 1 to {MAX_NAME} bytes, not {name!r}")
 
 
 def _origin(server: Server) -> Origin:

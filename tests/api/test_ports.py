@@ -39,10 +39,10 @@ def refused(*options: str) -> str:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--management-tls"], "--management-tls needs a certificate to show: give it with tls-certificate"),
-        (["--management-prefix", "leveret"], "it takes the beginning of a path like /leveret, or nothing for none"),
-        (["--management-prefix", "/a?b"], "it takes the beginning of a path like /leveret, or nothing for none"),
-        (["--management-prefix", "/a b"], "it takes the beginning of a path like /leveret, or nothing for none"),
+        (["--management-tls"], "--management-tls requires a certificate: give it with tls-certificate"),
+        (["--management-prefix", "leveret"], "expected the beginning of a path like /leveret, or nothing for none"),
+        (["--management-prefix", "/a?b"], "expected the beginning of a path like /leveret, or nothing for none"),
+        (["--management-prefix", "/a b"], "expected the beginning of a path like /leveret, or nothing for none"),
         (["--management-port", "0", "--management-host", "nowhere.invalid"], "check --management-host"),
     ],
 )

@@ -337,9 +337,9 @@ def test_an_administrator_looks_at_what_is_lost_meanwhile(scene: Scene) -> None:
     assert not promise.is_done()
     scene.log.lose(scene.queue)
     assert promise.is_done()
-    with pytest.raises(InvalidError, match="is not here any more: node b has taken it over"):
+    with pytest.raises(InvalidError, match="no longer exists: node b has taken it over"):
         promise.result()
-    with pytest.raises(AdministrationError, match="is not here any more: node b has taken it over"):
+    with pytest.raises(AdministrationError, match="no longer exists: node b has taken it over"):
         repair_queue(scene.broker, "q")
     assert faulty_queues(scene.broker) == []
 

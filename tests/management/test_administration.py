@@ -80,9 +80,9 @@ def test_a_user_without_a_password_cannot_log_in(perform: Perform, broker: Broke
         ({"name": "a", "password": ""}, "must not be empty"),
         ({"name": "a", "password_hash": "?"}, "not base64"),
         ({"name": "a", "password_hash": "AAAA"}, "too short"),
-        ({"name": "a", "password_hash": "AAAAAAAA", "hashing_algorithm": "rot13"}, "no hashing algorithm"),
-        ({"name": "a", "password": "b", "hashing_algorithm": "rot13"}, "no hashing algorithm"),
-        ({"name": "a", "password_hash": "AAAAAAAA", "hashing_algorithm": "argon2"}, "begins with $argon2"),
+        ({"name": "a", "password_hash": "AAAAAAAA", "hashing_algorithm": "rot13"}, "not a hashing algorithm"),
+        ({"name": "a", "password": "b", "hashing_algorithm": "rot13"}, "not a hashing algorithm"),
+        ({"name": "a", "password_hash": "AAAAAAAA", "hashing_algorithm": "argon2"}, "must begin with $argon2"),
         ({"name": 5}, "name: expected str, got int"),
         ({"nam": "a"}, "unknown field nam"),
         ({}, "missing required field name"),
@@ -131,7 +131,7 @@ def test_a_virtual_host_from_beginning_to_end(perform: Perform, broker: Broker) 
     row = named(perform("list_vhosts"), name="orders")
     assert (row["description"], row["tags"], row["default_queue_type"]) == ("Other", ["eu"], "quorum")
     assert "exists" in refusal(perform, "add_vhost", name="orders")
-    assert "no queue type" in refusal(perform, "add_vhost", name="other", default_queue_type="fast")
+    assert "not a queue type" in refusal(perform, "add_vhost", name="other", default_queue_type="fast")
     perform("set_parameter", vhost="orders", component="shovel", name="s", value={})
     perform("delete_vhost", name="orders")
     assert "orders" not in broker.vhosts
@@ -152,7 +152,7 @@ def test_a_virtual_host_that_is_protected(perform: Perform, broker: Broker) -> N
 def test_names_that_are_too_long(perform: Perform) -> None:
     for name in ("x" * 256, "\u00e4" * 128):
         for verb in ("add_user", "add_vhost"):
-            assert "has 256 bytes, the protocol allows 255" in refusal(perform, verb, name=name)
+            assert "has 256 bytes; the protocol allows 255" in refusal(perform, verb, name=name)
         content = {"users": [{"name": name}], "vhosts": [{"name": name}]}
         result = perform("import_definitions", content=content)
         assert isinstance(result, dict)

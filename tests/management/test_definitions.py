@@ -108,7 +108,9 @@ def test_one_virtual_host_into_another() -> None:
     assert all("vhost" not in entry for section in ("queues", "parameters", "policies") for entry in out[section])
     other = make_broker()
     missing = load(other, out)["errors"]
-    assert missing[0]["reason"] == "the entry names no virtual host; say which with --vhost if the file is of one"
+    assert (
+        missing[0]["reason"] == "the entry names no virtual host; if the file is for a single one, give it with --vhost"
+    )
     other.add_vhost("copy")
     assert load(other, out, vhost="copy")["errors"] == []
     assert save(other, vhost="copy")["queues"] == out["queues"]
@@ -145,13 +147,13 @@ LIMITS = {"vhost": "/", "component": "vhost-limits", "name": "limits"}
         ("queues", {**Q, "arguments": ["x"]}, "", "arguments: expected object, got array"),
         ("queues", {**Q, "vhost": "nowhere"}, "", "virtual host 'nowhere' does not exist"),
         ("queues", {**Q, "name": ""}, "", "a queue needs a name"),
-        ("queues", {**Q, "name": "ä" * 128}, "", "has 256 bytes, the protocol allows 255"),
+        ("queues", {**Q, "name": "ä" * 128}, "", "has 256 bytes; the protocol allows 255"),
         ("queues", {**Q, "arguments": {"n": 1 << 64}}, ".arguments.n", "does not fit into 64 bits"),
         ("queues", {**Q, "arguments": {"n": [{"m": 1 << 64}]}}, ".arguments.n[0].m", "does not fit into 64 bits"),
         ("queues", {**Q, "arguments": {"k" * 256: 1}}, f".arguments.{'k' * 20}...", "at most 255 bytes"),
         ("exchanges", {**E, "type": "square"}, ".type", "exchange type 'square'"),
         ("exchanges", {**E, "type": "x-delayed-message"}, ".arguments.x-delayed-type", "existing exchange type"),
-        ("bindings", {**B, "destination_type": "topic"}, "", "has to be queue or exchange"),
+        ("bindings", {**B, "destination_type": "topic"}, "", "must be queue or exchange"),
         ("bindings", B, "", "no queue 'q' in vhost '/'"),
         ("bindings", {**B, "source": "e"}, "", "no exchange 'e' in vhost '/'"),
         ("users", {**U, "password_hash": "?"}, "", "not base64"),
@@ -190,7 +192,7 @@ def test_bindings_in_the_air_are_left_out_of_what_rabbitmq_has_exported(key: str
     broker = make_broker()
     answer = load(broker, content, atomic=True)
     assert (answer["errors"], answer["applied"]) == ([], {"queues": 1, "bindings": 1})
-    why = "RabbitMQ exports bindings of exclusive queues and internal exchanges, and not what they are of"
+    why = "RabbitMQ exports bindings of exclusive queues and internal exchanges, but not these themselves"
     assert answer["notes"] == [
         {"path": "bindings[0]", "reason": f"no exchange 'e' in vhost '/'; left out: {why}"},
         {"path": "bindings[1]", "reason": f"no queue 'x' in vhost '/'; left out: {why}"},
@@ -209,7 +211,7 @@ def test_an_argument_that_is_wrong_is_named_and_the_text_is_rabbitmqs() -> None:
 def test_a_section_that_is_none() -> None:
     answer = load(make_broker(), {"queues": {}, "queus": [], "rabbit_version": "3.8.0"})
     assert answer["errors"] == [{"path": "queues", "reason": "expected array"}]
-    assert answer["notes"] == [{"path": "queus", "reason": "no section of a definitions file; ignored"}]
+    assert answer["notes"] == [{"path": "queus", "reason": "not a section of a definitions file; ignored"}]
 
 
 def test_the_rest_is_applied_or_with_atomic_nothing_is() -> None:
@@ -544,7 +546,7 @@ def test_what_goes_out_comes_in_again(content: dict[str, Any]) -> None:
     assert answer["notes"] == [
         {
             "path": "parameters[0]",
-            "reason": "parameter 's' of shovel is kept and exported again, and has no effect here",
+            "reason": "parameter 's' of shovel is stored and exported, but has no effect here",
         }
     ]
     assert save(second) == out
@@ -628,7 +630,7 @@ def test_policies_as_others_write_them() -> None:
     assert answer["notes"] == [
         {
             "path": "policies[1]",
-            "reason": "federation-upstream-set of policy 'f' is kept and exported again, and has no effect here",
+            "reason": "federation-upstream-set of policy 'f' is stored and exported, but has no effect here",
         }
     ]
     policies = broker.vhosts["/"].policies.all
@@ -637,7 +639,7 @@ def test_policies_as_others_write_them() -> None:
     assert [entry["definition"] for entry in save(broker)["policies"] if entry["name"] == "f"] == [
         federated["definition"]
     ]
-    assert wrong("policies", {**P, "priority": 1.5}) == [("policies[0].priority", "1.5 is no whole number")]
+    assert wrong("policies", {**P, "priority": 1.5}) == [("policies[0].priority", "1.5 is not a whole number")]
     own = {
         "vhost": "/",
         "component": "operator_policy",

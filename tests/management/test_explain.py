@@ -210,8 +210,8 @@ def test_permissions_decide(scene: Scene) -> None:
     refused = scene.explain("amq.topic", "own.x", user=somebody("^other"))
     assert (refused.outcome, refused.checks[-1].pattern) == ("refused", "^other")
     assert refused.conclusion == (
-        "the publish is refused: user 'shop' may not write to exchange 'amq.topic', in whose name the pattern is not "
-        "found; otherwise 1 queue gets it"
+        "the publish is refused: user 'shop' may not write to exchange 'amq.topic', as the pattern does not match its "
+        "name; otherwise 1 queue gets it"
     )
     topic = scene.explain("amq.topic", "own.x", {"CC": ["other.x"]}, somebody(topics="^own"))
     assert [check.is_passed for check in topic.checks] == [True, True, False]
@@ -225,7 +225,7 @@ def test_permissions_decide(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("about", "what", "words"),
     [
-        ({"size": 1_000}, "size", "1000 bytes, and at most 999"),
+        ({"size": 1_000}, "size", "1000 bytes; at most 999"),
         ({"expiration": "soon"}, "properties", "expiration"),
         ({"headers": {"CC": "q"}}, "properties", "CC"),
         ({"user_id": "other"}, "properties", "user_id"),
@@ -246,7 +246,7 @@ def test_exchanges_that_nobody_publishes_to(scene: Scene) -> None:
     assert (missing.outcome, missing.paths) == ("refused", [])
     assert missing.hints == ["there is exchange 'amq.topic', which differs in upper and lower case"]
     scene.broker.add_vhost("shop").declare_exchange("orders", "fanout", False, False, False, {})
-    assert scene.explain("orders", "k").hints == ["there is an exchange of this name in virtual host 'shop'"]
+    assert scene.explain("orders", "k").hints == ["there is an exchange with this name in virtual host 'shop'"]
 
 
 def test_a_way_back_of_direct_reply_to(scene: Scene) -> None:
@@ -267,7 +267,7 @@ def test_reasons(scene: Scene) -> None:
         ("direct", "k", {}, "k", {}, "the keys are equal"),
         ("direct", "k2", {}, "k", {"CC": ["k2"]}, "it is equal to 'k2' of CC or BCC"),
         ("direct", "k2", {}, "k", {"BCC": ["k2"]}, "it is equal to 'k2' of CC or BCC"),
-        ("fanout", "", {}, "k", {}, "it takes each message"),
+        ("fanout", "", {}, "k", {}, "it matches every message"),
         ("topic", "a.*.#", {}, "a.b", {}, "'*' stands for 'b', '#' stands for no word"),
         ("topic", "a.b", {}, "a.b", {}, "the keys are equal"),
         ("topic", "#", {}, "k", {}, "'#' stands for 'k'"),
@@ -280,11 +280,11 @@ def test_reasons(scene: Scene) -> None:
             "x-match is all, and n is 1 and there is",
         ),
         ("headers", "", {"x-match": "any", "n": 1, "m": 2}, "k", {"m": 2}, "x-match is any, and m is 2"),
-        ("headers", "", {}, "k", {}, "it asks for no header"),
+        ("headers", "", {}, "k", {}, "it requires no headers"),
         ("x-consistent-hash", "3", {}, "k", {}, "of 1 destinations, the hash of the routing key chooses this one"),
         ("x-modulus-hash", "", {}, "k", {}, "of 1 bindings, the hash of the routing key chooses this one"),
-        ("x-random", "", {}, "k", {}, "of 1 bindings, one is taken by chance"),
-        ("x-federation-upstream", "", {}, "k", {}, "the message may go on to the downstream"),
+        ("x-random", "", {}, "k", {}, "of 1 bindings, one is chosen at random"),
+        ("x-federation-upstream", "", {}, "k", {}, "the message may be forwarded to the downstream"),
     ]
     for number, (kind, binding, more, key, headers, reason) in enumerate(cases):
         scene.exchange(f"x{number}", kind)
@@ -320,12 +320,12 @@ def test_chance(scene: Scene) -> None:
     assert scene.explain("one", "k").conclusion == "1 queue gets it"
     scene.bind("one", "b")
     found = scene.explain("one", "k")
-    assert found.conclusion == "chance decides which of 2 queues get it"
-    assert found.paths[0].exchanges[0].text == "one of its 2 bindings is taken, by chance"
+    assert found.conclusion == "it is random which of 2 queues get it"
+    assert found.paths[0].exchanges[0].text == "one of its 2 bindings is chosen at random"
     scene.exchange("all", "fanout")
     scene.bind("all", "one")
     scene.bind("all", "c")
-    assert scene.explain("all", "k").conclusion == "1 queue gets it, and chance decides of 2 more"
+    assert scene.explain("all", "k").conclusion == "1 queue gets it, and possibly some of 2 more, at random"
     scene.bind("all", "a")
     assert reached(scene.explain("all", "k")) == {"a": False, "b": True, "c": False}
 
@@ -425,11 +425,11 @@ def test_full_queues(scene: Scene) -> None:
         fill(scene, name)
     rejects = one_queue(scene, "rejects")
     assert (rejects.outcome, rejects.ready) == ("refuses", 2)
-    assert rejects.text == "it has 2 of at most 2 messages (argument x-max-length): it refuses the message"
+    assert rejects.text == "it has 2 of at most 2 messages (argument x-max-length): it rejects the message"
     drops = one_queue(scene, "drops", size=1)
     assert (drops.outcome, drops.text) == (
         "drops_head",
-        "it has 10 of at most 10 bytes (argument x-max-length-bytes): it takes the message, and drops its oldest ones",
+        "it has 10 of at most 10 bytes (argument x-max-length-bytes): it takes the message and drops its oldest ones",
     )
     assert "becomes a dead letter" in one_queue(scene, "dies").text
     assert "dropped, unless a consumer" in one_queue(scene, "none").text
@@ -459,11 +459,13 @@ def test_queues_that_hold_the_same_id_or_hold_back(scene: Scene) -> None:
     assert one_queue(scene, "ids", message_id="same").outcome == "takes"
     message = Message(address("", "ids"), make_content(properties.encode(), b""), False)
     scene.vhost.queues["ids"].publish(message, None)
-    assert one_queue(scene, "ids", message_id="same").text.startswith("it has a message with the same message-id")
+    assert one_queue(scene, "ids", message_id="same").text.startswith(
+        "it already had a message with the same message-id"
+    )
     assert one_queue(scene, "ids", message_id="other").outcome == "takes"
     notes = one_queue(scene, "slow", headers={"due": 5_000}).notes
-    assert "it delivers no more than 5 messages a second (argument x-delivery-rate)" in notes
-    assert "the message waits there until the time in its header 'due' (argument x-hold-until-header)" in notes
+    assert "it delivers at most 5 messages per second (argument x-delivery-rate)" in notes
+    assert "it holds the message until the time in its header 'due' (argument x-hold-until-header)" in notes
     assert one_queue(scene, "paused").is_paused
 
 
@@ -577,15 +579,22 @@ def test_only_so_many_ways_of_dead_letters_are_followed(scene: Scene, monkeypatc
         ("direct", "orders.new", {}, "Orders.New", {}, "differs in upper and lower case"),
         ("direct", "orders.new", {}, "orders.nw", {}, "differs in a few characters"),
         ("direct", "orders.new", {}, "orders.new ", {}, "differs in spaces"),
-        ("direct", "orders.*", {}, "orders.new", {}, "has wildcards, which count in a topic exchange only"),
+        ("direct", "orders.*", {}, "orders.new", {}, "has wildcards, which only work in a topic exchange"),
         ("topic", "orders.*", {}, "Orders.new", {}, "differs in upper and lower case"),
         ("topic", "orders.*", {}, "orders.new.eu", {}, "'*' stands for exactly one word"),
-        ("topic", "orders.*", {}, "orders/new", {}, "if dots were between the words"),
-        ("topic", "orders.*.eu", {}, "ordesr.new.eu", {}, "has the word 'orders' and not 'ordesr'"),
-        ("headers", "", {"n": 1}, "", {"n": "1"}, "wants header 'n' as a signedint, and not longstr"),
+        (
+            "topic",
+            "orders.*",
+            {},
+            "orders/new",
+            {},
+            "would match if the words of the routing key were separated by dots",
+        ),
+        ("topic", "orders.*.eu", {}, "ordesr.new.eu", {}, "has the word 'orders' instead of 'ordesr'"),
+        ("headers", "", {"n": 1}, "", {"n": "1"}, "expects header 'n' as a signedint, not longstr"),
         ("headers", "", {"type": "pdf"}, "", {"Type": "pdf"}, "differs from 'Type'"),
-        ("headers", "", {"type": "pdf"}, "", {"type": "csv"}, "wants header 'type' to be 'pdf', and not 'csv'"),
-        ("headers", "", {"type": "pdf"}, "", {}, "wants header 'type', which the message does not have"),
+        ("headers", "", {"type": "pdf"}, "", {"type": "csv"}, "expects header 'type' to be 'pdf', not 'csv'"),
+        ("headers", "", {"type": "pdf"}, "", {}, "expects header 'type', which the message does not have"),
     ],
     ids=str,
 )
@@ -607,7 +616,7 @@ def test_queues_that_may_have_been_meant(scene: Scene) -> None:
     scene.broker.add_vhost("shop").declare_queue("Orders", False, False, False, {}, 0)
     found = scene.explain("", "Orders")
     assert found.conclusion == (
-        "no queue gets it: there is no queue 'Orders'. With mandatory it is returned, without it, it is dropped"
+        "no queue gets it: there is no queue 'Orders'. With mandatory it is returned, otherwise it is dropped"
     )
     assert found.hints == [
         "there is a queue 'Orders' in virtual host 'shop'",
@@ -630,7 +639,7 @@ def test_alarms_are_told(scene: Scene) -> None:
     from leveret.core.turn.alarms import DISK
 
     scene.broker.alarms.set(DISK, True)
-    assert "publishers have to wait" in scene.explain("", "q").hints[0]
+    assert "publishers are blocked" in scene.explain("", "q").hints[0]
 
 
 # -- much of it

@@ -155,7 +155,7 @@ def test_a_password_that_cannot_be_checked_there_is_left_out() -> None:
     }
     password, tag = notes_of(out, f"user '{PREFIX}argon2'")
     assert "rabbitmqctl change_password" in password
-    assert tag == "the tag 'größe' is left out: RabbitMQ 4.3 garbles what is not ASCII"
+    assert tag == "the tag 'größe' is left out: RabbitMQ 4.3 garbles tags that are not ASCII"
     assert "argon2id" not in json.dumps(out)
 
 
@@ -164,7 +164,7 @@ def test_arguments_of_classic_queues() -> None:
     (queue,) = (queue for queue in out["queues"] if queue["name"] == "classic x-consumer-timeout")
     assert queue["arguments"] == {"x-queue-type": "classic"}
     assert notes_of(out, "queue 'classic x-consumer-timeout'") == [
-        "x-consumer-timeout is left out: RabbitMQ 4.3 does not have it for queues of type classic"
+        "x-consumer-timeout is left out: RabbitMQ 4.3 does not support it for queues of type classic"
     ]
     assert notes_of(out, "queue 'quorum x-consumer-timeout'") == []
 
@@ -193,10 +193,10 @@ def test_a_policy_keeps_what_is_taken_of_it() -> None:
     (policy,) = (policy for policy in out["policies"] if policy["name"] == "for quorum_queues\n\x1b")
     assert policy["definition"] == {"max-length": 5}
     assert notes_of(out, "policy 'for quorum_queues") == [
-        "federation-upstream-set is left out: RabbitMQ 4.3 has it with the plugin rabbitmq_federation only",
-        "ha-mode is left out: RabbitMQ 4.3 does not have it",
+        "federation-upstream-set is left out: RabbitMQ 4.3 supports it only with the plugin rabbitmq_federation",
+        "ha-mode is left out: RabbitMQ 4.3 does not support it",
     ]
-    assert notes_of(out, "policy 'of ha-mode'") == ["left out: ha-mode: RabbitMQ 4.3 does not have it"]
+    assert notes_of(out, "policy 'of ha-mode'") == ["left out: ha-mode: RabbitMQ 4.3 does not support it"]
     assert len(broker.vhosts[VHOST].policies.all["for quorum_queues\n\x1b"].definition) == 3
 
 
@@ -223,12 +223,12 @@ def test_names_that_no_json_has() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"target": "rabbitmq-9"}, "nothing is known of 'rabbitmq-9'; there are rabbitmq-4.3"),
+        ({"target": "rabbitmq-9"}, "unknown target 'rabbitmq-9'; choose from rabbitmq-4.3"),
         (
             {"target": FOR, "plugins": ["rabbitmq_x"]},
-            "the plugin 'rabbitmq_x' makes no difference; there are rabbitmq_c",
+            "the plugin 'rabbitmq_x' has no influence on exports; choose from rabbitmq_c",
         ),
-        ({"plugins": ["rabbitmq_shovel"]}, "plugins are of a broker; say of which"),
+        ({"plugins": ["rabbitmq_shovel"]}, "plugins require a target"),
     ],
 )
 def test_what_cannot_be_asked_for(options: dict[str, object], reason: str) -> None:

@@ -121,7 +121,7 @@ def test_another_queue_of_the_same_name(broker: Broker, perform: Perform) -> Non
     make_queue(broker)
     with pytest.raises(AdministrationError) as raised:
         perform("export_messages", queue="q", queue_id=answer["queue_id"])
-    assert str(raised.value) == "queue 'q' was deleted and made anew meanwhile"
+    assert str(raised.value) == "queue 'q' was deleted and declared again meanwhile"
 
 
 @pytest.mark.parametrize("name", ["queue_id", "level", "position", "until"])

@@ -102,7 +102,7 @@ def test_verbs(verb: str, wrong: str) -> None:
     for path, arguments in spoiled(GOOD[verb], wrong):
         with pytest.raises(AdministrationError) as raised:
             perform(broker, verb, arguments)
-        assert str(raised.value) == f"{path.lstrip('.')}: it is not UTF-8"
+        assert str(raised.value) == f"{path.lstrip('.')}: not UTF-8"
     assert story(broker) == before
 
 
@@ -151,7 +151,7 @@ def test_definitions(section: str, wrong: str, atomic: bool) -> None:
     cases = spoiled(ENTRIES[section], wrong)
     answer = perform(broker, "import_definitions", {"content": {section: [bad for _, bad in cases]}, "atomic": atomic})
     assert answer["errors"] == [
-        {"path": f"{section}[{at}]{path}", "reason": "it is not UTF-8"} for at, (path, _) in enumerate(cases)
+        {"path": f"{section}[{at}]{path}", "reason": "not UTF-8"} for at, (path, _) in enumerate(cases)
     ]
     assert story(broker) == before
     good = perform(broker, "import_definitions", {"content": {section: [ENTRIES[section]]}, "atomic": atomic})
@@ -163,10 +163,10 @@ def test_arguments_have_bytes_but_no_halves(section: str) -> None:
     broker = full_broker()
     entry = {**ENTRIES[section], "arguments": {"x-own": {"a": ["b", HALF]}}}
     answer = perform(broker, "import_definitions", {"content": {section: [entry]}})
-    assert answer["errors"] == [{"path": f"{section}[0].arguments.x-own.a[1]", "reason": "it is not UTF-8"}]
+    assert answer["errors"] == [{"path": f"{section}[0].arguments.x-own.a[1]", "reason": "not UTF-8"}]
     entry["arguments"] = {HALF: "b"}
     answer = perform(broker, "import_definitions", {"content": {section: [entry]}})
-    assert answer["errors"] == [{"path": f"{section}[0].arguments.{HALF}", "reason": "it is not UTF-8"}]
+    assert answer["errors"] == [{"path": f"{section}[0].arguments.{HALF}", "reason": "not UTF-8"}]
     entry["arguments"] = {f"x-{BYTE}": {"a": ["b", BYTE]}}  # as a client may have sent it
     assert perform(broker, "import_definitions", {"content": {section: [entry]}})["errors"] == []
     exported = story(broker)

@@ -16,13 +16,13 @@ from tests.management.test_definitions import SECTIONS, load, save
 
 VERSIONS = ("3.5.8", "3.8.34", "3.12.14", "4.0.9", "4.3.2")
 
-MANY = "are kept and exported again, and have no effect here"
+MANY = "are stored and exported, but have no effect here"
 
 
 def kept(*parameters: str) -> list[str]:
     """What is said of parameters that nothing here reads. parameters: component and name."""
     return [
-        f"parameter '{name}' of {component} is kept and exported again, and has no effect here"
+        f"parameter '{name}' of {component} is stored and exported, but has no effect here"
         for component, name in (parameter.split() for parameter in parameters)
     ]
 
@@ -32,39 +32,39 @@ NOTES = {
         *kept(
             "federation-upstream north", "federation-upstream-set all-north", "shovel move", "federation local-nodename"
         ),
-        "ha-mode of policy 'ha-all' is kept and exported again, and has no effect here",
+        "ha-mode of policy 'ha-all' is stored and exported, but has no effect here",
         f"ha-mode and ha-params and ha-sync-mode of policy 'ha-two' {MANY}",
         f"ha-mode and ha-params and ha-promote-on-shutdown of policy 'nodes' {MANY}",
-        "federation-upstream-set of policy 'federate' is kept and exported again, and has no effect here",
-        "ha-mode of policy 'ttl' is kept and exported again, and has no effect here",
-        "queue 'amq.gen-PVc0FQBdLBq-bxbFGDAtRA' has a name that the broker makes up itself; left out",
-        "no queue 'amq.gen-PVc0FQBdLBq-bxbFGDAtRA' in vhost '/'; left out with it",
+        "federation-upstream-set of policy 'federate' is stored and exported, but has no effect here",
+        "ha-mode of policy 'ttl' is stored and exported, but has no effect here",
+        "queue 'amq.gen-PVc0FQBdLBq-bxbFGDAtRA' has a name that the broker generates; left out",
+        "no queue 'amq.gen-PVc0FQBdLBq-bxbFGDAtRA' in vhost '/'; left out too",
     ],
     "3.8.34": [
         *kept("federation-upstream north", "federation-upstream-set all-north", "shovel move"),
         "ha-mode and ha-params and ha-promote-on-failure and ha-promote-on-shutdown and ha-sync-batch-size and "
         f"ha-sync-mode of policy 'ha' {MANY}",
-        "ha-mode of policy 'lazy' is kept and exported again, and has no effect here",
-        "federation-upstream of policy 'federate' is kept and exported again, and has no effect here",
+        "ha-mode of policy 'lazy' is stored and exported, but has no effect here",
+        "federation-upstream of policy 'federate' is stored and exported, but has no effect here",
         f"routing-key and shards-per-node of policy 'shards' {MANY}",
     ],
     "3.12.14": [
         f"ha-mode and ha-params and ha-sync-mode of operator policy 'mirror-all' {MANY}",
-        "exchange 'jms.durable.queues' in vhost '/' is of type x-jms-topic, which does not exist here; left out",
-        "no exchange 'jms.durable.queues' in vhost '/'; left out with it",
-        "ha-mode of policy 'mirror' is kept and exported again, and has no effect here",
-        "queue 'log' in vhost '/' is of type stream, which does not exist here; left out",
-        "no queue 'log' in vhost '/'; left out with it",
+        "exchange 'jms.durable.queues' in vhost '/' is of type x-jms-topic, which is not supported here; left out",
+        "no exchange 'jms.durable.queues' in vhost '/'; left out too",
+        "ha-mode of policy 'mirror' is stored and exported, but has no effect here",
+        "queue 'log' in vhost '/' is of type stream, which is not supported here; left out",
+        "no queue 'log' in vhost '/'; left out too",
     ],
     "4.0.9": [
         *kept("federation-upstream north", "shovel local"),
-        "federation-upstream-pattern of policy 'patterns' is kept and exported again, and has no effect here",
-        "queue 'stream' in vhost 'quorum' is of type stream, which does not exist here; left out",
-        "no queue 'stream' in vhost 'quorum'; left out with it",
+        "federation-upstream-pattern of policy 'patterns' is stored and exported, but has no effect here",
+        "queue 'stream' in vhost 'quorum' is of type stream, which is not supported here; left out",
+        "no queue 'stream' in vhost 'quorum'; left out too",
     ],
     "4.3.2": [
-        "queue 'audit' in vhost 'logs' is of type stream, which does not exist here; left out",
-        "no queue 'audit' in vhost 'logs'; left out with it",
+        "queue 'audit' in vhost 'logs' is of type stream, which is not supported here; left out",
+        "no queue 'audit' in vhost 'logs'; left out too",
     ],
 }
 PASSWORDS = {

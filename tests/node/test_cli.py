@@ -30,7 +30,9 @@ from tests.clients.command_line import Result, good, leveret, login, process, re
 from tests.clients.waiting import eventually
 
 FIXTURE = Path(__file__).parent.parent / "management" / "rabbitmq-4.3.6.json"
-TRANSIENT = "note: exchanges[0]: it is not durable, so it is not kept while no broker runs; import it when one does\n"
+TRANSIENT = (
+    "note: exchanges[0]: it is not durable, so it only exists while a broker runs; import it into a running broker\n"
+)
 
 Run = Callable[..., Result]
 
@@ -147,11 +149,11 @@ def test_what_is_nested_too_deep_or_no_json_is_refused(run: Run, tmp_path: Path)
         assert len(result.stderr) < 3000
     file = tmp_path / "definitions.json"
     contents = {
-        b"\xff": "is not valid JSON: it is not UTF-8",
+        b"\xff": "is not valid JSON: not UTF-8",
         b"[" * 3000: f"is not valid JSON: {too_deep}",
-        b'{"users": [{"name": "\xe4"}]}': "is not valid JSON: it is not UTF-8",
+        b'{"users": [{"name": "\xe4"}]}': "is not valid JSON: not UTF-8",
         b'{"global_parameters": [{"name": "n", "value": NaN}]}': "is not valid JSON: NaN is not a number in JSON",
-        b"[]": "has to be a JSON object, as RabbitMQ exports it",
+        b"[]": "must contain a JSON object, as RabbitMQ exports it",
         b"{": "is not valid JSON: Expecting property name",
     }
     for content, words in contents.items():
@@ -187,7 +189,7 @@ def test_a_terminal_that_cannot_show_a_name(data: Path) -> None:
         (["users", "list", "--data-dri", "x"], "--data-dir"),
         (["users", "add", "x"], "no password: give it as an argument or with --password-stdin"),
         (["users", "add", "x", ""], "the password is empty"),
-        (["users", "add", "x", "y", "--password-stdin"], "give the password once"),
+        (["users", "add", "x", "y", "--password-stdin"], "give only one of: the password"),
         (["limits", "set", "max-queues", "5"], "either --vhost NAME or --user NAME"),
         (["limits", "set", "max-queues", "many", "--vhost", "/"], "integer"),
         (["policies", "set", "p", "x", "{"], "not valid JSON"),
@@ -259,7 +261,7 @@ def test_wrong_entries_are_reported_with_their_path(run: Run, tmp_path: Path) ->
     file.write_text(json.dumps({"queues": [{**queue, "durable": False}]}))
     result = run("definitions", "import", str(file))
     assert (result.returncode, result.stdout) == (0, "Imported nothing.\n")
-    assert result.stderr.startswith("note: queues[0]: it exists and is kept as it is: inequivalent arg 'durable'")
+    assert result.stderr.startswith("note: queues[0]: it already exists and is not changed: inequivalent arg 'durable'")
 
 
 def test_users_of_the_command_line_can_log_in(server: Server, tmp_path: Path) -> None:
@@ -317,13 +319,13 @@ def test_an_export_says_which_passwords_rabbitmq_cannot_read(server: Server, tmp
     good(leveret("users", "add", "alice", "secret", "--data-dir", data))
     result = leveret("definitions", "export", "--data-dir", data)
     assert result.returncode == 0
-    assert result.stderr.startswith("note: user 'alice': its password is kept as Argon2")
+    assert result.stderr.startswith("note: user 'alice': the password is an Argon2 hash")
     assert "alice" in result.stdout
 
 
 def test_reading_what_is_not_there_makes_nothing(data: Path) -> None:
     text = refused(leveret("users", "list", "--data-dir", str(data)))
-    assert text == f"there is no data in '{data}' and no broker there; say where with --data-dir"
+    assert text == f"there is no data in '{data}' and no broker there; name the directory with --data-dir"
     assert not data.exists()
 
 
@@ -465,7 +467,7 @@ def asked(data: Path, answer: bytes, *arguments: str) -> tuple[int, str]:
 def test_what_cannot_come_back_is_asked_for_at_a_terminal(data: Path, noun: str) -> None:
     password = ("secret",) if noun == "users" else ()
     good(leveret(noun, "add", "a", *password, "--data-dir", str(data)))
-    what = "user 'a'" if noun == "users" else "virtual host 'a' with 0 queues and all else in it"
+    what = "user 'a'" if noun == "users" else "virtual host 'a' with 0 queues and everything else in it"
     status, text = asked(data, b"n\n", noun, "delete", "a")
     assert (status, f"Delete {what}? [y/N]: " in text, "Aborted" in text) == (1, True, True)
     assert "\ta\t" in f"\t{good(leveret(noun, 'list', '--data-dir', str(data)))}".replace("\n", "\n\t")
@@ -520,14 +522,14 @@ def test_a_data_directory_with_a_path_too_long_for_a_socket(tmp_path: Path, runt
 def test_a_broker_in_memory_has_a_control_socket_when_asked(tmp_path: Path) -> None:
     place = str(tmp_path / "c.sock")
     missing = refused(leveret("users", "list", "--control", place))
-    assert missing == f"no broker listens on {place}; start one with `leveret serve --control {place}`"
+    assert missing == f"no broker is listening on {place}; start one with `leveret serve --control {place}`"
     server = Server.start("--memory", "--control", place)
     try:
         good(leveret("users", "add", "alice", "secret", "--control", place))
         assert "alice" in good(leveret("users", "list", LEVERET_CONTROL=place))
         second = process("serve", "--memory", "--port", "0", "--control", place)
         assert second.returncode == 2
-        assert second.stderr == f"leveret: another broker listens on {place}; choose another path with --control\n"
+        assert second.stderr == f"leveret: another broker is listening on {place}; choose another path with --control\n"
     finally:
         assert server.stop() == 0
     assert not Path(place).exists()
@@ -669,7 +671,7 @@ def test_what_is_no_text_is_refused_on_a_running_and_on_a_stopped_broker(run: Ru
         (["parameters", "set", "shovel", "s", '["\\ud800"]'], "value[0]"),
         (["parameters", "set", BYTE, "s", "1"], "component"),
     ):
-        assert refused(run(*arguments)) == f"{where}: it is not UTF-8"
+        assert refused(run(*arguments)) == f"{where}: not UTF-8"
     assert refused(run("users", "delete", BYTE)) == "user '\\udcff' does not exist"
     assert refused(run("policies", "clear", BYTE)) == "policy '\\udcff' does not exist"
     for arguments in (["users", "add", "a", BYTE], ["users", "password", "guest", BYTE]):
@@ -679,7 +681,7 @@ def test_what_is_no_text_is_refused_on_a_running_and_on_a_stopped_broker(run: Ru
     content = {"queues": [{"name": "\ud800", "vhost": "/"}, {"name": "q", "vhost": "/", "durable": True}]}
     result = run("definitions", "import", "-", stdin=json.dumps(content))
     assert result.stderr.splitlines() == [
-        "error: queues[0].name: it is not UTF-8",
+        "error: queues[0].name: not UTF-8",
         "leveret: 1 entry is wrong; all others were applied",
     ]
     exported = json.loads(good(run("definitions", "export")))

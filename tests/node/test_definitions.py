@@ -60,7 +60,7 @@ def test_a_file_of_another_version_with_the_command_line(version: str, data: str
         *notes, count = result.stderr.splitlines()
         assert [line for line in notes if not line.startswith("note: ")] == []
         differences = f"{len(notes) or 'no'} difference{'' if len(notes) == 1 else 's'}"
-        assert count == f"leveret: {differences} between the file and what is here"
+        assert count == f"leveret: {differences} between the file and this broker"
         assert "notes" not in json.loads(file.read_text())
         again = leveret("definitions", "import", str(file), "--data-dir", f"{data}-2")
         assert again.returncode == 0
@@ -74,7 +74,7 @@ def test_a_file_for_a_broker_that_does_not_run(data: str, atomic: tuple[str, ...
     where = ("--data-dir", data)
     result = leveret("definitions", "import", str(file_of("3.8.34")), *atomic, *where)
     assert result.returncode == 0
-    transient = "it is not durable, so it is not kept while no broker runs; import it when one does"
+    transient = "it is not durable, so it only exists while a broker runs; import it into a running broker"
     assert reasons(result.stderr.splitlines()) == [*NOTES["3.8.34"], transient, transient]
     out = json.loads(good(leveret("definitions", "export", *where)))
     assert {queue["name"] for queue in out["queues"]} == {"votes", "lazy.big", "app.in", "balanced"}
@@ -109,20 +109,20 @@ def test_an_export_for_another_broker(data: str) -> None:
     assert "leveret_credential" not in result.stdout
     assert result.stderr.splitlines() == [
         "note: user 'alice': the password is left out: RabbitMQ 4.3 cannot check a hash of argon2; the user cannot log "
-        "in there until `rabbitmqctl change_password` gives it another one",
-        "note: exchange 'random' in virtual host '/': left out: it is of type x-random; RabbitMQ 4.3 has it with the "
-        "plugin rabbitmq_random_exchange only",
-        "note: queue 'q\\n\\x1b' in virtual host '/': x-delivery-limit is left out: RabbitMQ 4.3 does not have it for "
-        "queues of type classic",
+        "in there until you set a new one with `rabbitmqctl change_password`",
+        "note: exchange 'random' in virtual host '/': left out: it is of type x-random; RabbitMQ 4.3 supports "
+        "it only with the plugin rabbitmq_random_exchange",
+        "note: queue 'q\\n\\x1b' in virtual host '/': x-delivery-limit is left out: RabbitMQ 4.3 does not support it "
+        "for queues of type classic",
         "note: binding of exchange 'random' to queue 'q\\n\\x1b' with key 'k' in virtual host '/': left out: exchange "
         "'random' is left out as well",
-        "leveret: 4 differences between the file and what is here",
+        "leveret: 4 differences between the file and this broker",
     ]
     result = leveret("definitions", "export", *FOR, "--plugin", "rabbitmq_random_exchange", *where)
     assert len(json.loads(result.stdout)["bindings"]) == 1
-    assert result.stderr.splitlines()[-1] == "leveret: 2 differences between the file and what is here"
+    assert result.stderr.splitlines()[-1] == "leveret: 2 differences between the file and this broker"
     assert refused(leveret("definitions", "export", "--for", "rabbitmq-1", *where)) == (
-        "nothing is known of 'rabbitmq-1'; there are rabbitmq-4.3"
+        "unknown target 'rabbitmq-1'; choose from rabbitmq-4.3"
     )
     assert leveret("definitions", "export", "--plugin", "x", *where).returncode == 2
 
@@ -130,7 +130,7 @@ def test_an_export_for_another_broker(data: str) -> None:
 def test_a_policy_of_which_nothing_has_an_effect(data: str) -> None:
     result = leveret("policies", "set", "ha", ".*", '{"ha-mode": "all", "max-length": 5}', "--data-dir", data)
     assert (result.returncode, result.stdout) == (0, "Set policy 'ha' in virtual host '/'.\n")
-    assert result.stderr == "note: ha-mode is kept and exported again, and has no effect here\n"
+    assert result.stderr == "note: ha-mode is stored and exported, but has no effect here\n"
 
 
 def test_a_long_verb_at_the_control_socket_is_answered_in_short(tmp_path: Path) -> None:
@@ -163,8 +163,8 @@ def test_a_password_that_is_too_dear_is_told_at_the_start(caplog: pytest.LogCapt
         asyncio.run(start())
     told = [record.getMessage() for record in caplog.records if "password" in record.getMessage()]
     assert told == [
-        "user 'alice': the hash of its password takes too much time or memory to check, so that nobody can log in; "
-        "give it another one with `leveret users password`"
+        "user 'alice': its password hash takes too much time or memory to check, so the user cannot log in; "
+        "set a new password with `leveret users password`"
     ]
 
 
@@ -175,5 +175,5 @@ def test_a_configuration_with_many_mistakes_is_answered_with_some(tmp_path: Path
     assert result.returncode == 2
     lines = result.stderr.splitlines()
     assert len(lines) == 21
-    assert lines[-1] == f"leveret: there may be more in {file} that is wrong"
+    assert lines[-1] == f"leveret: there may be more problems in {file}"
     assert len(process("serve", *(f"--option{number}" for number in range(1000))).stderr.splitlines()) == 20

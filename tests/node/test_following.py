@@ -66,21 +66,21 @@ def test_the_way_of_a_message(run: Forked, where: tuple[str, ...]) -> None:
     assert shown.splitlines() == [
         "2 queues get it.",
         "",
-        "ok: user 'guest' may write to exchange 'events', in whose name the pattern is found (pattern '.*')",
+        "ok: user 'guest' may write to exchange 'events', as the pattern matches its name (pattern '.*')",
         "exchange 'events' (topic): 2 of its 2 bindings match",
         "  'order.*' -> queue 'orders': '*' stands for 'new'",
         "  'order.#' -> exchange 'audit': '#' stands for 'new'",
         "    exchange 'audit' (fanout): its only binding matches",
-        "      '' -> queue 'log': it takes each message",
+        "      '' -> queue 'log': it matches every message",
         "queue 'orders' (classic, 0 ready, 0 consumers, policy 'short'): it takes the message",
         "  it expires after 60000 ms (policy 'short')",
         "  it has no consumers: the message waits",
         "  if it is rejected or expired: to the default exchange (argument x-dead-letter-exchange) with key 'dead': "
-        "way 1",
+        "route 1",
         "queue 'log' (classic, 0 ready, 0 consumers): it takes the message",
         "  it has no consumers: the message waits",
         "",
-        "Way 1, of dead letters with key 'dead':",
+        "Route 1, of dead letters with key 'dead':",
         "the default exchange (direct): there is a queue 'dead'",
         "  'dead' -> queue 'dead': the routing key is its name",
         "queue 'dead' (classic, 0 ready, 0 consumers): it takes the message",
@@ -229,5 +229,5 @@ def test_only_administrators_may(run: Forked, place: Place) -> None:
     url = place.url.replace("guest:guest@", "watcher:x@")
     assert refused(run("messages", "trace", "--url", url)) == "user 'watcher' may not do this: Not administrator user"
     wrong = place.url.replace("guest:guest@", "watcher:wrong@")
-    assert "does not let user 'watcher' in" in refused(run("messages", "trace", "--url", wrong))
+    assert "refused the login of user 'watcher'" in refused(run("messages", "trace", "--url", wrong))
     good(run("users", "delete", "watcher", *here))

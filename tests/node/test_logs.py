@@ -102,7 +102,7 @@ def test_a_level_changes_while_the_broker_runs(tmp_path: Path) -> None:
     assert wrong.returncode == 1
     assert wrong.stderr == "leveret: area 'conection' does not exist; did you mean 'connection'?\n"
     wrong = logs_level(control, "all", "loud")
-    assert wrong.stderr == "leveret: 'loud' is no level: it is debug, info, warning or error\n"
+    assert wrong.stderr == "leveret: 'loud' is not a level; choose debug, info, warning or error\n"
     server.stop()
 
 

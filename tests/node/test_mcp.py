@@ -139,7 +139,7 @@ def test_a_server_says_what_it_has(managed: leveret.Broker, mode: str) -> None:
 
     info, instructions, tools = talk(work, *url(managed), mode=mode)
     assert (info.name, info.version) == ("leveret", leveret.__version__)
-    assert "only reads" in instructions
+    assert "read-only" in instructions
     assert [each.name for each in tools] == [each.name for each in READING]
     for each in tools:
         assert each.annotations.read_only_hint is True
@@ -147,7 +147,7 @@ def test_a_server_says_what_it_has(managed: leveret.Broker, mode: str) -> None:
         assert each.input_schema["additionalProperties"] is False
 
     _, instructions, tools = talk(work, *url(managed), "--allow-changes", mode=mode)
-    assert "only reads" not in instructions
+    assert "read-only" not in instructions
     hints = {each.name: each.annotations for each in tools}
     assert list(hints) == [each.name for each in (*READING, *ACTING)]
     assert (hints["delete_queue"].read_only_hint, hints["delete_queue"].destructive_hint) == (False, True)
@@ -172,7 +172,7 @@ def test_every_tool_that_reads(managed: leveret.Broker, http: Http) -> None:
         return found
 
     found = talk(work, *url(managed))
-    assert failure(found.pop("get_connection")).startswith("the broker refuses this with status 404")
+    assert failure(found.pop("get_connection")).startswith("the broker refused with status 404")
     assert [name for name, each in found.items() if each.is_error] == []
     contents = {name: each.structured_content for name, each in found.items()}
     for each in found.values():
@@ -326,7 +326,7 @@ def test_through_the_control_socket(tmp_path: Path) -> None:
         made, listed, gone = talk(work, *options, environment=here)
         assert not made.is_error
         assert listed.structured_content["items"][0]["name"] == "q"
-        assert "no broker runs on" in failure(gone)
+        assert "no broker is running on" in failure(gone)
     finally:
         server.stop()
 

@@ -112,7 +112,7 @@ def numbers(run: Forked, queue: str, *options: str) -> list[int]:
     return [json.loads(line)["properties"]["headers"]["n"] for line in found.out.splitlines()]
 
 
-GO_ON = r"Go on with: leveret (.+)\n"
+GO_ON = r"Continue with: leveret (.+)\n"
 
 
 def going_on(outcome: Outcome) -> list[str]:
@@ -207,9 +207,9 @@ def test_the_limit_tells_how_to_go_on(run: Forked, where: tuple[str, ...], chann
     while True:
         outcome = run(*words)
         seen += [json.loads(line)["properties"]["headers"]["n"] for line in outcome.out.splitlines()]
-        if "Go on with" not in outcome.err:
+        if "Continue with" not in outcome.err:
             break
-        assert "The limit is reached: 4 found, looked at" in outcome.err
+        assert "Limit reached: 4 found, searched" in outcome.err
         words = going_on(outcome)
         if "--url" in words:
             assert "guest:guest" not in outcome.err
@@ -220,11 +220,11 @@ def test_the_limit_tells_how_to_go_on(run: Forked, where: tuple[str, ...], chann
 def test_nothing_is_found(run: Forked, where: tuple[str, ...], channel: Any) -> None:
     outcome = run("messages", "search", "q", "--body", "nothing", *where)
     assert good(outcome, r".*\n") == ""
-    assert outcome.err == f"Queue 'q' has no such message among {COUNT} messages.\n"
-    assert run("messages", "peek", "other", *where).err == "Queue 'other' has no message that is ready.\n"
-    assert run("messages", "peek", "q", "--body", "nothing", *where).err == "Queue 'q' has no such message.\n"
+    assert outcome.err == f"None of {COUNT} messages in queue 'q' matches.\n"
+    assert run("messages", "peek", "other", *where).err == "Queue 'other' has no ready messages.\n"
+    assert run("messages", "peek", "q", "--body", "nothing", *where).err == "No message in queue 'q' matches.\n"
     outcome = run("messages", "peek", "q", "--state", "unacked", "--state", "delayed", *where)
-    assert outcome.err == "Queue 'q' has no message that is unacked or delayed.\n"
+    assert outcome.err == "Queue 'q' has no unacked or delayed messages.\n"
     for verb in ("search", "peek"):
         assert "there is no queue 'nothing' in virtual host '/'" in refused(run("messages", verb, "nothing", *where))
     assert good(run("messages", "search", "other", "--json", *where), r".*\n") == ""
@@ -262,7 +262,7 @@ def test_all_there_is_to_say_of_a_message(run: Forked, where: tuple[str, ...], p
     connection.process_data_events(0.1)
     eventually(lambda: "slow" in run("consumers", "list", *where).out)
     assert run("messages", "peek", "other", *where).err == (
-        "Queue 'other' has no message that is ready; it has 1 message in other states, see --state.\n"
+        "Queue 'other' has no ready messages; it has 1 message in other states, see --state.\n"
     )
     held = good(run("messages", "peek", "other", "--state", "unacked", *where))
     assert re.search(r"\n   held: by consumer 'slow' of .+, channel 1, for \d+s; delivery tag 2\n", held), held
@@ -315,7 +315,7 @@ def test_a_search_prints_as_it_finds_and_stops_at_ctrl_c(is_far: bool, run: Fork
     out, err = ended(searching)
     assert searching.returncode == 130, err
     outcome = Outcome(130, "", err)
-    assert re.fullmatch(rf"Interrupted: [\d,]+ found, looked at [\d,]+ of about {MANY:,} messages\. {GO_ON}", err), err
+    assert re.fullmatch(rf"Interrupted: [\d,]+ found, searched [\d,]+ of about {MANY:,} messages\. {GO_ON}", err), err
     words = going_on(outcome)
     if is_far:
         words[words.index("--url") + 1] = place.url
@@ -360,7 +360,7 @@ def test_what_is_found_can_be_imported(
     file = tmp_path / "found.jsonl"
     outcome = run("messages", "search", "q", "--where", "headers.n=5", "--export", str(file), *where)
     assert (outcome.status, outcome.out) == (0, "")
-    assert outcome.err == f"Exported 1 message of queue 'q' to '{file}'.\n"
+    assert outcome.err == f"Exported 1 message from queue 'q' to '{file}'.\n"
     assert file.stat().st_mode & 0o777 == 0o600
     good(run("messages", "import", "other", str(file), *here))
     exported = [run("messages", "export", queue, *here).out.splitlines()[0] for queue in ("q", "other")]
@@ -368,7 +368,7 @@ def test_what_is_found_can_be_imported(
     assert same[0] == same[1]
     assert file.read_text() == exported[0] + "\n"
     out = run("messages", "search", "q", "--export", "-", *where)
-    assert good(out, "Exported 2 messages of queue 'q' to standard output.\n").splitlines()[0] == exported[0]
+    assert good(out, "Exported 2 messages from queue 'q' to standard output.\n").splitlines()[0] == exported[0]
 
 
 def test_an_export_that_fails_leaves_the_old_file(
@@ -400,10 +400,10 @@ def test_messages_are_moved(run: Forked, where: tuple[str, ...], channel: Any) -
     channel.exchange_declare("x", "direct")
     channel.queue_bind("q", "x", "back")
     back = ("messages", "move", "other", "--to-exchange", "x", "--all", "--yes")
-    nowhere = "Moved 0 messages of queue 'other' to exchange 'x'; 5 left alone: no queue gets it.\n"
+    nowhere = "Moved 0 messages of queue 'other' to exchange 'x'; 5 skipped: no queue gets it.\n"
     assert good(run(*back, *where)) == nowhere
     moved = run(*back, "--key", "back", "--limit", "2", *where)
-    assert good(moved, f"The limit is reached. {GO_ON}") == (
+    assert good(moved, f"Limit reached. {GO_ON}") == (
         "Moved 2 messages of queue 'other' to exchange 'x' with the key 'back'.\n"
     )
     assert numbers(run, "q", *where) == [*range(5, COUNT), 0, 1]
@@ -415,13 +415,13 @@ def test_messages_are_copied_deleted_and_requeued(run: Forked, where: tuple[str,
     assert good(copied) == "Copied 3 messages of queue 'q' to queue 'other'.\n"
     assert numbers(run, "q", *where) == list(range(COUNT))
     requeued = run("messages", "requeue", "other", "--all", "--limit", "1", "--yes", *where)
-    assert good(requeued, f"The limit is reached. {GO_ON}") == "Requeued 1 message of queue 'other' at its end.\n"
+    assert good(requeued, f"Limit reached. {GO_ON}") == "Requeued 1 message of queue 'other' at its end.\n"
     assert numbers(run, "other", *where) == [1, 2, 0]
     first = run("messages", "requeue", "other", "--where", "headers.n=0", "--to-front", "--yes", *where)
-    assert good(first) == "Requeued 1 message of queue 'other' in front of it.\n"
+    assert good(first) == "Requeued 1 message of queue 'other' at its head.\n"
     assert numbers(run, "other", *where) == [0, 1, 2]
     deleted = run("messages", "delete", "other", "--newest", "--limit", "2", "--all", "--yes", "--json", *where)
-    told = json.loads(good(deleted, f"The limit is reached. {GO_ON}"))
+    told = json.loads(good(deleted, f"Limit reached. {GO_ON}"))
     assert (told["done"], told["found"], told["is_dry_run"], told["is_interrupted"]) == (2, 2, False, False)
     assert numbers(run, "other", *where) == [0]
     dry = json.loads(good(run("messages", "delete", "other", "--all", "--dry-run", "--json", *where)))
@@ -451,20 +451,20 @@ def test_dead_letters_go_home(run: Forked, where: tuple[str, ...], channel: Any)
     letters(channel)
     redrive = ("messages", "redrive", "other")
     counted = (
-        "10 of 11 messages of queue 'other' would be sent home; 1 left alone: it does not say in which queue it died.\n"
+        "10 of 11 messages of queue 'other' would be sent back; 1 skipped: it does not say in which queue it died.\n"
     )
     assert good(run(*redrive, "--dry-run", *where)) == counted
     some = run(*redrive, "--died-in", "work", "--died", "rejected", "--where", "headers.n<3", "--yes", *where)
-    assert good(some) == "Sent 3 messages of queue 'other' home.\n"
+    assert good(some) == "Sent 3 messages of queue 'other' back.\n"
     assert good(run(*redrive, "--yes", *where)) == (
-        "Sent 7 messages of queue 'other' home; 1 left alone: it does not say in which queue it died.\n"
+        "Sent 7 messages of queue 'other' back; 1 skipped: it does not say in which queue it died.\n"
     )
     assert numbers(run, "work", *where) == list(range(10))
     assert "   sent back once\n" in good(run("messages", "peek", "work", "--limit", "1", *where), r".*\n")
     channel.basic_reject(channel.basic_get("work")[0].delivery_tag, requeue=False)
     eventually(lambda: numbers(run, "other", *where) == [99, 0])
     again = run(*redrive, "--max-redrives", "1", "--died-in", "work", "--yes", *where)
-    assert good(again) == "Sent 0 messages of queue 'other' home; 1 left alone: it was sent back once already.\n"
+    assert good(again) == "Sent 0 messages of queue 'other' back; 1 skipped: it was sent back once already.\n"
     channel.queue_delete("work")
 
 
@@ -481,7 +481,7 @@ def test_messages_are_changed(run: Forked, where: tuple[str, ...], channel: Any)
         "ü",
     )
     assert good(run(*edit, *given, "--remove-property", "message_id", *where)) == (
-        "Changed 1 message of queue 'q' on the way to its end.\n"
+        "Changed 1 message of queue 'q' and republished at its end.\n"
     )
     newest = json.loads(run("messages", "search", "q", "--newest", "--limit", "1", "--json", *where).out)
     assert newest["payload"] == "ü"
@@ -491,10 +491,10 @@ def test_messages_are_changed(run: Forked, where: tuple[str, ...], channel: Any)
         "delivery_mode": 2,
     }
     moved = run(*edit, "--set-body-file", "/dev/null", "--to", "other", *where)
-    assert good(moved) == "Changed 1 message of queue 'q' on the way to queue 'other'.\n"
+    assert good(moved) == "Changed 1 message of queue 'q' and republished to queue 'other'.\n"
     assert json.loads(good(run("messages", "search", "other", "--json", *where)))["payload_bytes"] == 0
-    assert "say what to change" in misused(run(*edit, *where))
-    assert "'size' is no property" in misused(run(*edit, "--set-property", "size=1", *where))
+    assert "give at least one change" in misused(run(*edit, *where))
+    assert "'size' is not a property" in misused(run(*edit, "--set-property", "size=1", *where))
     assert "give the body once" in misused(run(*edit, "--set-body", "x", "--set-body-file", "y", *where))
     assert "cannot read /nothing" in refused(run(*edit, "--set-body-file", "/nothing", *where))
 
@@ -505,7 +505,7 @@ def test_a_queue_that_is_full_refuses_messages(run: Forked, where: tuple[str, ..
     outcome = run("messages", "move", "q", "--to", "small", "--all", "--yes", *where)
     assert outcome.status == 1
     assert outcome.out == f"Moved 3 messages of queue 'q' to queue 'small'; {COUNT - 3} refused.\n"
-    refusal = f"there is no room for {COUNT - 3} messages in the queue; what was refused is where it was"
+    refusal = f"the queue has no room for {COUNT - 3} messages; refused messages were not changed"
     assert outcome.err == f"leveret: {refusal}\n"
     assert numbers(run, "q", *where) == list(range(3, COUNT))
     channel.queue_delete("small")
@@ -514,18 +514,18 @@ def test_a_queue_that_is_full_refuses_messages(run: Forked, where: tuple[str, ..
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("move", "q", "--to", "other"), "say which messages are meant"),
-        (("delete", "q"), "say which messages are meant"),
-        (("delete", "q", "--newest", "--limit", "1"), "say which messages are meant"),
-        (("delete", "q", "--all", "--body", "x"), "--all is for all messages"),
-        (("move", "q", "--all"), "say where to"),
-        (("copy", "q", "--all", "--to", "a", "--to-exchange", "b"), "not to both"),
-        (("copy", "q", "--all", "--to", "a", "--key", "b"), "--key goes with --to-exchange"),
-        (("delete", "q", "--all"), "nobody can be asked here whether this is meant"),
-        (("redrive", "q"), "nobody can be asked here whether this is meant"),
-        (("delete", "q", "--where", "nonsense"), "'nonsense' compares nothing"),
-        (("delete", "q", "--older", "5"), "'5' is no duration"),
-        (("delete", "q", "--larger", "x"), "'x' is no size"),
+        (("move", "q", "--to", "other"), "choose messages with conditions"),
+        (("delete", "q"), "choose messages with conditions"),
+        (("delete", "q", "--newest", "--limit", "1"), "choose messages with conditions"),
+        (("delete", "q", "--all", "--body", "x"), "--all excludes conditions"),
+        (("move", "q", "--all"), "give --to QUEUE"),
+        (("copy", "q", "--all", "--to", "a", "--to-exchange", "b"), "give either --to or --to-exchange"),
+        (("copy", "q", "--all", "--to", "a", "--key", "b"), "--key requires --to-exchange"),
+        (("delete", "q", "--all"), "this is not a terminal"),
+        (("redrive", "q"), "this is not a terminal"),
+        (("delete", "q", "--where", "nonsense"), "'nonsense' is not a condition"),
+        (("delete", "q", "--older", "5"), "'5' is not a duration"),
+        (("delete", "q", "--larger", "x"), "'x' is not a size"),
         (("search", "q", "--state", "lost"), "lost"),
         (("delete", "q", "--state", "unacked", "--all"), "No such option"),
         (("move", "q", "--to", "other", "--all", "--rate", "0"), "greater than or equal to 1"),
@@ -572,7 +572,7 @@ def test_what_a_user_may_not_do(run: Forked, place: Place, channel: Any) -> None
     assert refused(run("messages", "search", "q", *there)) == "user 'plain' may not do this: Not management user"
     there = ("--url", place.url.replace("guest:guest", "guest:wrong"))
     for words in (("search", "q"), ("delete", "q", "--all", "--yes")):
-        assert "does not let user 'guest' in" in refused(run("messages", *words, *there))
+        assert "refused the login of user 'guest'" in refused(run("messages", *words, *there))
     for name in ("reader", "plain"):
         good(run("users", "delete", name, *here))
 
@@ -623,7 +623,7 @@ def test_an_action_that_is_interrupted_says_how_far_it_came(
     out, err = ended(process)
     assert (process.returncode, out) == (130, ""), err
     told = re.fullmatch(
-        rf"Interrupted: moved (\d+) messages? of queue 'q' to queue 'other'; the rest is where it was\. {GO_ON}", err
+        rf"Interrupted: moved (\d+) messages? of queue 'q' to queue 'other'; the rest was not changed\. {GO_ON}", err
     )
     assert told is not None, err
     here = place.at(False)
@@ -680,7 +680,7 @@ def test_the_broker_goes_while_it_moves(is_far: bool, tmp_path: Path) -> None:
         server.stop(signal.SIGKILL)
     assert (process.returncode, out) == (1, ""), err
     assert re.fullmatch(
-        r"leveret: .+(; moved \d+ messages? of queue 'q' to queue 'other', as far as is known; .+\.)?\n", err
+        r"leveret: .+(; moved \d+ messages? of queue 'q' to queue 'other', as far as known; .+\.)?\n", err
     ), err
     server = Server.start("--data-dir", str(data))
     try:

@@ -38,19 +38,19 @@ def test_help_is_left_to_the_command_line(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problems"),
     [
-        (["--prot", "1"], ['"--prot" is no option; did you mean --port?']),
-        (["--prot=1", "--memory"], ['"--prot" is no option; did you mean --port?']),
-        (["--data_dir", "x"], ['"--data_dir" is no option; did you mean --data-dir?']),
-        (["--hlep"], ['"--hlep" is no option; did you mean --help?']),
-        (["port", "--memory"], ['"port" is no option; did you mean --port?']),
-        (["5672"], ['"5672" is no option; `leveret serve --help` lists all there are']),
-        (["-p", "5672"], ['"-p" is no option; `leveret serve --help` lists all there are']),
-        (["--"], ['"--" is no option; `leveret serve --help` lists all there are']),
-        (["--port"], ["--port needs a value: it takes a whole number from 1 to 65535, or 0 for a free port"]),
+        (["--prot", "1"], ['"--prot" is not an option; did you mean --port?']),
+        (["--prot=1", "--memory"], ['"--prot" is not an option; did you mean --port?']),
+        (["--data_dir", "x"], ['"--data_dir" is not an option; did you mean --data-dir?']),
+        (["--hlep"], ['"--hlep" is not an option; did you mean --help?']),
+        (["port", "--memory"], ['"port" is not an option; did you mean --port?']),
+        (["5672"], ['"5672" is not an option; see `leveret serve --help`']),
+        (["-p", "5672"], ['"-p" is not an option; see `leveret serve --help`']),
+        (["--"], ['"--" is not an option; see `leveret serve --help`']),
+        (["--port"], ["--port requires a value: a whole number from 1 to 65535, or 0 for a free port"]),
         (["--memory=yes"], ['--memory takes no value: leave out "=yes"']),
         (
             ["--prot", "1", "--jsn"],
-            ['"--prot" is no option; did you mean --port?', '"--jsn" is no option; did you mean --json?'],
+            ['"--prot" is not an option; did you mean --port?', '"--jsn" is not an option; did you mean --json?'],
         ),
     ],
 )
@@ -114,5 +114,5 @@ def test_the_command_line_starts_it_the_same_way() -> None:
     result = CliRunner().invoke(app, ["serve", "--memory", "--data-dir", "x", "--port", "many"], prog_name="leveret")
     assert result.exit_code == 2
     assert result.stderr == (
-        'leveret: --port cannot be "many": it takes a whole number from 1 to 65535, or 0 for a free port\n'
+        'leveret: --port cannot be "many": expected a whole number from 1 to 65535, or 0 for a free port\n'
     )

@@ -43,8 +43,8 @@ def test_notes_and_errors_of_an_import(tmp_path: Path) -> None:
     result = process("definitions", "import", str(file), "--data-dir", str(tmp_path / "data"))
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
-        f"note: queues[0]: queue 'amq.{SHOWN}' has a name that the broker makes up itself; left out",
-        f"note: {SHOWN}: no section of a definitions file; ignored",
+        f"note: queues[0]: queue 'amq.{SHOWN}' has a name that the broker generates; left out",
+        f"note: {SHOWN}: not a section of a definitions file; ignored",
         f"error: queues[1].arguments.x-max-length: invalid arg 'x-max-length' for queue '{SHOWN}' in vhost '/': "
         "{value_negative,-1}",
         "leveret: 1 entry is wrong; all others were applied",
@@ -68,8 +68,8 @@ def test_notes_at_a_start_in_the_log(tmp_path: Path) -> None:
     lines = log.read_text(encoding="utf-8").split("\n")
     assert [line for line in lines if not line.isprintable()] == []
     assert [line.partition(f"{file}: ")[2] for line in lines if str(file) in line] == [
-        f"queues[0]: queue 'amq.{SHOWN}' has a name that the broker makes up itself; left out",
-        f"{SHOWN}: no section of a definitions file; ignored",
+        f"queues[0]: queue 'amq.{SHOWN}' has a name that the broker generates; left out",
+        f"{SHOWN}: not a section of a definitions file; ignored",
     ]
 
 

@@ -73,7 +73,7 @@ def test_all_that_is_written(data: Path) -> None:
     (work / "messages").touch(0o666)
     leveret("backup", str(copy), *arguments)
     leveret("definitions", "export", str(work / "definitions"), *arguments)
-    leveret("export", "q", str(work / "messages"), *arguments)
+    leveret("messages", "export", "q", str(work / "messages"), *arguments)
     assert json.loads((work / "definitions").read_text())["users"]
     assert b"q" in (work / "messages").read_bytes()
     assert open_to_others(work) == []

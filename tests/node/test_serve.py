@@ -84,7 +84,7 @@ def test_port_in_use() -> None:
     [
         (["--port", "many"], ["--port cannot be", "many", "a whole number"]),
         (["--data-dir", ""], ["--data-dir cannot be empty", "directory"]),
-        (["--memory", "--data-dir", "x"], ["--memory and --data-dir contradict each other"]),
+        (["--memory", "--data-dir", "x"], ["--memory and --data-dir exclude each other"]),
         (["--prot", "5672"], ["--prot", "did you mean --port?"]),
         (["--port"], ["--port needs a value", "65535"]),
         (["--config", "/nowhere/leveret.toml"], ["/nowhere/leveret.toml"]),
@@ -104,7 +104,7 @@ def test_unknown_setting_in_the_file(tmp_path: Path) -> None:
     file.write_text("json = true\n\nprot = 5672\n")
     result = process("serve", "--config", str(file))
     assert result.returncode == 2
-    assert result.stderr == f'leveret: "prot" in line 3 of {file} is no setting; did you mean port?\n'
+    assert result.stderr == f'leveret: "prot" in line 3 of {file} is not a setting; did you mean port?\n'
 
 
 def test_second_broker_on_one_data_directory(server: Server, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_signals_that_end_nothing(number: signal.Signals, tmp_path: Path) -> Non
     try:
         with pika.BlockingConnection(pika.URLParameters(server.url)) as connection:
             server.process.send_signal(number)
-            eventually(lambda: "SIGTERM ends it" in (tmp_path / "log").read_text())
+            eventually(lambda: "SIGTERM stops" in (tmp_path / "log").read_text())
             assert connection.channel().queue_declare("").method.queue
     finally:
         assert server.stop() == 0

@@ -22,14 +22,14 @@ from tests.brokers.process import Server
 from tests.test_checklist import anchors
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PORTS = "it takes a whole number from 1 to 65535, or 0 for a free port"
+PORTS = "expected a whole number from 1 to 65535, or 0 for a free port"
 BYTES = (
     "a number of bytes from 1 to {0}, like 64000000, {1}64MB{1} or {1}64MiB{1} "
     "(units are kB, MB, GB, KiB, MiB, GiB and so on)"
 )
-SHARE = "it takes a number from 0 to 1 like 0.5, or 0 for no limit"
-UNKNOWN = "is no setting; `leveret serve --help` lists all there are"
-TABLE = "is no setting; settings stand at the top of the file, in no table"
+SHARE = "expected a number from 0 to 1 like 0.5, or 0 for no limit"
+UNKNOWN = "is not a setting; see `leveret serve --help`"
+TABLE = "is not a setting; settings belong at the top of the file, outside tables"
 
 
 @pytest.fixture
@@ -236,17 +236,17 @@ def test_a_path_that_is_not_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "host",
             "",
-            "cannot be empty: it takes an address or a name of this machine (0.0.0.0 or :: for all",
+            "cannot be empty: expected an address or a name of this machine (0.0.0.0 or :: for all",
         ),
-        ("data-dir", "", "cannot be empty: it takes the path of a directory"),
-        ("memory-budget", "20XB", f'cannot be "20XB": it takes {BYTES}, or 0 for a quarter of the memory'),
-        ("memory-budget", "-1", f'cannot be "-1": it takes {BYTES}, or 0 for a quarter of the memory'),
-        ("memory-budget", "MB", f'cannot be "MB": it takes {BYTES}, or 0 for a quarter of the memory'),
-        ("memory-budget", "2EiB", f'cannot be "2EiB": it takes {BYTES}, or 0 for a quarter of the memory'),
-        ("disk-free-limit", "1.5GB", f'cannot be "1.5GB": it takes {BYTES}, or 0 for no limit'),
-        ("disk-free-limit", "", f"cannot be empty: it takes {BYTES}, or 0 for no limit"),
-        ("max-message-size", "0", f'cannot be "0": it takes {BYTES.replace("{0}", "512MiB")}'),
-        ("max-message-size", "1GiB", f'cannot be "1GiB": it takes {BYTES.replace("{0}", "512MiB")}'),
+        ("data-dir", "", "cannot be empty: expected the path of a directory"),
+        ("memory-budget", "20XB", f'cannot be "20XB": expected {BYTES}, or 0 for a quarter of the memory'),
+        ("memory-budget", "-1", f'cannot be "-1": expected {BYTES}, or 0 for a quarter of the memory'),
+        ("memory-budget", "MB", f'cannot be "MB": expected {BYTES}, or 0 for a quarter of the memory'),
+        ("memory-budget", "2EiB", f'cannot be "2EiB": expected {BYTES}, or 0 for a quarter of the memory'),
+        ("disk-free-limit", "1.5GB", f'cannot be "1.5GB": expected {BYTES}, or 0 for no limit'),
+        ("disk-free-limit", "", f"cannot be empty: expected {BYTES}, or 0 for no limit"),
+        ("max-message-size", "0", f'cannot be "0": expected {BYTES.replace("{0}", "512MiB")}'),
+        ("max-message-size", "1GiB", f'cannot be "1GiB": expected {BYTES.replace("{0}", "512MiB")}'),
         ("memory-high-watermark", "nan", f'cannot be "nan": {SHARE}'),
         ("memory-high-watermark", "inf", f'cannot be "inf": {SHARE}'),
         ("memory-high-watermark", "1e999", f'cannot be "1e999": {SHARE}'),
@@ -255,37 +255,37 @@ def test_a_path_that_is_not_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "consumer-timeout-ms",
             "-1",
-            'cannot be "-1": it takes a whole number of milliseconds from 1 to 281474976710656, or 0 for any time',
+            'cannot be "-1": expected a whole number of milliseconds from 1 to 281474976710656, or 0 for no limit',
         ),
         (
             "send-timeout-ms",
             "999",
-            'cannot be "999": it takes a whole number of milliseconds from 1000 to 86400000, or 0 for any time',
+            'cannot be "999": expected a whole number of milliseconds from 1000 to 86400000, or 0 for no limit',
         ),
         (
             "send-timeout-ms",
             "86400001",
-            'cannot be "86400001": it takes a whole number of milliseconds from 1000 to 86400000, or 0 for any time',
+            'cannot be "86400001": expected a whole number of milliseconds from 1000 to 86400000, or 0 for no limit',
         ),
-        ("send-timeout-ms", "30s", 'cannot be "30s": it takes a whole number of milliseconds from 1000 to 86400000'),
+        ("send-timeout-ms", "30s", 'cannot be "30s": expected a whole number of milliseconds from 1000 to 86400000'),
         (
             "max-connections",
             "-1",
-            'cannot be "-1": it takes a whole number from 1 to 1000000000, or 0 for any number',
+            'cannot be "-1": expected a whole number from 1 to 1000000000, or 0 for no limit',
         ),
-        ("max-unauthenticated-connections", "0", 'cannot be "0": it takes a whole number from 1 to 1000000000'),
-        ("log-level", "loud", 'cannot be "loud": it takes debug, info, warning or error'),
+        ("max-unauthenticated-connections", "0", 'cannot be "0": expected a whole number from 1 to 1000000000'),
+        ("log-level", "loud", 'cannot be "loud": expected debug, info, warning or error'),
         ("log-level", "wraning", "; did you mean warning?"),
         ("log-level", "INFO", "; did you mean info?"),
-        ("log-level", "", "cannot be empty: it takes debug, info, warning or error"),
+        ("log-level", "", "cannot be empty: expected debug, info, warning or error"),
         (
             "loopback-users",
             "a,,b",
-            'cannot be "a,,b": it takes names with commas between them like alice,bob, or nothing for none',
+            'cannot be "a,,b": expected names separated by commas like alice,bob, or nothing for none',
         ),
-        ("memory", "maybe", 'cannot be "maybe": it takes true, yes, on, 1, false, no, off or 0'),
-        ("ephemeral", "", "cannot be empty: it takes true, yes, on, 1, false, no, off or 0"),
-        ("config", "", "cannot be empty: it takes the path of a TOML file"),
+        ("memory", "maybe", 'cannot be "maybe": expected true, yes, on, 1, false, no, off or 0'),
+        ("ephemeral", "", "cannot be empty: expected true, yes, on, 1, false, no, off or 0"),
+        ("config", "", "cannot be empty: expected the path of a TOML file"),
     ],
 )
 def test_wrong_texts(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,29 +316,29 @@ def test_wrong_texts(name: str, value: str, said: str, monkeypatch: pytest.Monke
         ("port", "[5672]", f"cannot be this list: {PORTS}"),
         ("port", "{}", f"cannot be a table: {PORTS}"),
         ("port", "1979-05-27", f"cannot be 1979-05-27: {PORTS}"),
-        ("host", "5", "cannot be 5: it takes an address or a name of this machine"),
-        ("data-dir", '""', "cannot be empty: it takes the path of a directory, in quotes"),
-        ("data-dir", r'"a\u0000b"', r'cannot be "a\u0000b": it takes the path of a directory, in quotes'),
-        ("data-dir", '["a"]', "cannot be this list: it takes the path of a directory, in quotes"),
-        ("record", "false", "cannot be false: it takes the path of a file, in quotes, or empty quotes for none"),
-        ("memory", '"yes"', 'cannot be "yes": it takes true or false, without quotes'),
-        ("memory", "1", "cannot be 1: it takes true or false"),
-        ("memory-budget", "true", f"cannot be true: it takes {BYTES}, or 0 for a quarter of the memory"),
-        ("memory-budget", '"20XB"', f'cannot be "20XB": it takes {BYTES}, or 0 for a quarter of the memory'),
-        ("memory-budget", "1e6", f"cannot be 1000000.0: it takes {BYTES}, or 0 for a quarter of the memory"),
+        ("host", "5", "cannot be 5: expected an address or a name of this machine"),
+        ("data-dir", '""', "cannot be empty: expected the path of a directory, in quotes"),
+        ("data-dir", r'"a\u0000b"', r'cannot be "a\u0000b": expected the path of a directory, in quotes'),
+        ("data-dir", '["a"]', "cannot be this list: expected the path of a directory, in quotes"),
+        ("record", "false", "cannot be false: expected the path of a file, in quotes, or empty quotes for none"),
+        ("memory", '"yes"', 'cannot be "yes": expected true or false, without quotes'),
+        ("memory", "1", "cannot be 1: expected true or false"),
+        ("memory-budget", "true", f"cannot be true: expected {BYTES}, or 0 for a quarter of the memory"),
+        ("memory-budget", '"20XB"', f'cannot be "20XB": expected {BYTES}, or 0 for a quarter of the memory'),
+        ("memory-budget", "1e6", f"cannot be 1000000.0: expected {BYTES}, or 0 for a quarter of the memory"),
         ("memory-high-watermark", '"0.5"', "like 0.5, or 0 for no limit, without quotes"),
-        ("memory-high-watermark", "nan", "cannot be nan: it takes a number from 0 to 1"),
-        ("memory-high-watermark", "true", "cannot be true: it takes a number from 0 to 1"),
-        ("memory-high-watermark", "9" * 400, "cannot be a number that large: it takes a number from 0 to 1"),
+        ("memory-high-watermark", "nan", "cannot be nan: expected a number from 0 to 1"),
+        ("memory-high-watermark", "true", "cannot be true: expected a number from 0 to 1"),
+        ("memory-high-watermark", "9" * 400, "cannot be a number that large: expected a number from 0 to 1"),
         ("log-level", '"eror"', "; did you mean error?"),
-        ("log-level", "1", 'cannot be 1: it takes "debug", "info", "warning" or "error"'),
+        ("log-level", "1", 'cannot be 1: expected "debug", "info", "warning" or "error"'),
         (
             "loopback-users",
             '"guest"',
-            'cannot be "guest": it takes a list of names like ["alice", "bob"], or [] for none',
+            'cannot be "guest": expected a list of names like ["alice", "bob"], or [] for none',
         ),
-        ("loopback-users", '["a", 5]', "cannot be this list: it takes a list of names"),
-        ("loopback-users", '["a", ""]', "cannot be this list: it takes a list of names"),
+        ("loopback-users", '["a", 5]', "cannot be this list: expected a list of names"),
+        ("loopback-users", '["a", ""]', "cannot be this list: expected a list of names"),
     ],
 )
 def test_wrong_values_in_the_file(key: str, value: str, said: str, file: Path) -> None:
@@ -350,9 +350,9 @@ def test_wrong_values_in_the_file(key: str, value: str, said: str, file: Path) -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("prot = 5672", '"prot" in line 1 of FILE is no setting; did you mean port?'),
-        ("\n\n'data_dir' = 'x'", '"data_dir" in line 3 of FILE is no setting; did you mean data-dir?'),
-        ("PORT = 5672", '"PORT" in line 1 of FILE is no setting; did you mean port?'),
+        ("prot = 5672", '"prot" in line 1 of FILE is not a setting; did you mean port?'),
+        ("\n\n'data_dir' = 'x'", '"data_dir" in line 3 of FILE is not a setting; did you mean data-dir?'),
+        ("PORT = 5672", '"PORT" in line 1 of FILE is not a setting; did you mean port?'),
         ("zzz = 1", f'"zzz" in line 1 of FILE {UNKNOWN}'),
         ('"" = 1', f'"" in line 1 of FILE {UNKNOWN}'),
         ("config = 'x'", f'"config" in line 1 of FILE {UNKNOWN}'),
@@ -368,13 +368,13 @@ def test_wrong_values_in_the_file(key: str, value: str, said: str, file: Path) -
             'loopback-users = [\n  "a",  # port = 1\n  "b",\n]\nrecord = """\nport = 2\n"""\n  port = "x"',
             f'port in line 8 of FILE cannot be "x": {PORTS}',
         ),
-        ("port = 1\n# again\nport = 2", "port stands in line 1 of FILE and again in line 3: leave out one of them"),
+        ("port = 1\n# again\nport = 2", "port is set in line 1 of FILE and again in line 3: leave out one of them"),
         (
             "port = 1\nmemory-budget = 64MiB",
             "FILE is not valid TOML: Expected newline or end of document after a statement "
-            "(at line 2, column 19); text stands in quotes",
+            "(at line 2, column 19); text must be in quotes",
         ),
-        ("host = localhost", "FILE is not valid TOML: Invalid value (at line 1, column 8); text stands in quotes"),
+        ("host = localhost", "FILE is not valid TOML: Invalid value (at line 1, column 8); text must be in quotes"),
         ("json = true\nport = " + "9" * 5000, "FILE is not valid TOML: the number in line 2 has too many digits"),
     ],
 )
@@ -427,7 +427,7 @@ def test_a_value_that_another_one_wins_over_is_looked_at_too(file: Path) -> None
 
 def test_one_value_of_a_program() -> None:
     check_setting("port", 0)
-    with pytest.raises(ConfigError, match="port cannot be 70000: it takes"):
+    with pytest.raises(ConfigError, match="port cannot be 70000: expected"):
         check_setting("port", 70000)
 
 
@@ -436,7 +436,7 @@ def test_one_value_of_a_program() -> None:
 
 def test_memory_and_a_data_directory(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = {"memory": True, "data-dir": "x"}
-    assert problems(both) == ["--memory and --data-dir contradict each other: leave out one of them"]
+    assert problems(both) == ["--memory and --data-dir exclude each other: leave out one of them"]
     assert problems({**both, "ephemeral": True}) == problems(both)
     assert load(both, serving=False).data_dir == "x"
     ephemeral = load({"ephemeral": True, "data-dir": "x"})
@@ -445,7 +445,7 @@ def test_memory_and_a_data_directory(file: Path, monkeypatch: pytest.MonkeyPatch
     text = "memory = true\n"
     file.write_text(text)
     assert problems({"config": str(file), "data-dir": "x"}) == [
-        f"memory in line 1 of {file} and --data-dir contradict each other: leave out one of them"
+        f"memory in line 1 of {file} and --data-dir exclude each other: leave out one of them"
     ]
     monkeypatch.setenv("LEVERET_MEMORY", "false")
     assert not read(file, text, **{"data-dir": "x"}).memory
@@ -455,11 +455,11 @@ def test_memory_and_a_data_directory(file: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_tls_without_a_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEVERET_TLS_KEY", "key.pem")
-    needs = "needs a certificate to show: give it with tls-certificate"
+    needs = "requires a certificate: give it with tls-certificate"
     assert problems({"tls-port": "0"}) == [f"--tls-port {needs}", f"LEVERET_TLS_KEY {needs}"]
     monkeypatch.delenv("LEVERET_TLS_KEY")
     assert problems({"tls-certificate": "x", "tls-require-client-certificate": True}) == [
-        "--tls-require-client-certificate needs to know whose certificates are good: give the CAs with tls-ca"
+        "--tls-require-client-certificate requires trusted CAs: give them with tls-ca"
     ]
 
 
@@ -473,7 +473,7 @@ def test_variables_that_mean_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert unknown_variables() == []
     for name in ("LEVERET_PROT", "LEVERET_DATADIR", "LEVERET_XYZZY", "LEVERET_" + "A" * 200):
         monkeypatch.setenv(name, "x")
-    nothing = "is no setting and is left aside"
+    nothing = "is not a setting and is ignored"
     assert unknown_variables() == [
         f"the variable {('LEVERET_' + 'A' * 200)[:60]}... {nothing}",
         f"the variable LEVERET_DATADIR {nothing}; did you mean LEVERET_DATA_DIR?",
@@ -487,8 +487,8 @@ def test_a_broker_starts_with_variables_that_mean_nothing(tmp_path: Path) -> Non
     server = Server.start("--memory", env={"LEVERET_PROT": "x", "LEVERET_XYZZY\n\x1b": "y"}, log=log)
     assert server.stop() == 0
     assert log.read_text().splitlines() == [
-        "leveret: the variable LEVERET_PROT is no setting and is left aside; did you mean LEVERET_PORT?",
-        "leveret: the variable LEVERET_XYZZY\\n\\x1b is no setting and is left aside",
+        "leveret: the variable LEVERET_PROT is not a setting and is ignored; did you mean LEVERET_PORT?",
+        "leveret: the variable LEVERET_XYZZY\\n\\x1b is not a setting and is ignored",
     ]
 
 
@@ -503,7 +503,7 @@ def test_nothing_is_written_without_a_data_directory(tmp_path: Path) -> None:
         env={**os.environ, "LEVERET_DATA_DIR": "", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "leveret: LEVERET_DATA_DIR cannot be empty: it takes the path of a directory\n"
+    assert result.stderr == "leveret: LEVERET_DATA_DIR cannot be empty: expected the path of a directory\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -29,7 +29,7 @@ def test_status(tmp_path: Path) -> None:
     assert lines[0].split() == ["what", "value"]
     assert ["connections", "1"] in [line.split() for line in lines]
     refused = leveret("status", "--seconds", "61", "--data-dir", str(tmp_path))
-    assert (refused.returncode, refused.stderr) == (1, "leveret: seconds: from 1 to 60\n")
+    assert (refused.returncode, refused.stderr) == (1, "leveret: seconds: expected 1 to 60\n")
     connection.close()
     assert server.stop() == 0
     assert "only a running one can do this" in leveret("status", "--data-dir", str(tmp_path)).stderr

@@ -1,4 +1,4 @@
-"""leveret export and leveret import, with brokers and commands as real processes."""
+"""leveret messages export and import, with brokers and commands as real processes."""
 
 from __future__ import annotations
 
@@ -129,10 +129,10 @@ def test_an_export_changes_nothing(start: Start, run: Run, data: Path) -> None:
     connection = connect(server)
     channel = connection.channel()
     held = [channel.basic_get("q")[0] for _ in range(3)]
-    first, again = run("export", "q"), run("export", "q")
+    first, again = run("messages", "export", "q"), run("messages", "export", "q")
     assert first == again
     assert first.returncode == 0
-    assert first.stderr == "Exported 97 messages of queue 'q'; left out: 3 unacknowledged.\n"
+    assert first.stderr == "Exported 97 messages from queue 'q'; skipped: 3 unacknowledged.\n"
     assert numbers(rows(first)) == list(range(3, 100))
     arrived_ms = rows(first)[0]["arrived_ms"]
     assert abs(arrived_ms / 1000 - time.time()) < 600
@@ -144,7 +144,7 @@ def test_an_export_changes_nothing(start: Start, run: Run, data: Path) -> None:
         "body": base64.b64encode(b"3 ").decode(),
     }
     channel.basic_nack(held[2].delivery_tag)
-    back = run("export", "q")
+    back = run("messages", "export", "q")
     assert numbers(rows(back)) == list(range(2, 100))
     assert [line.get("redelivered") for line in rows(back)][:2] == [True, None]
     connection.close()
@@ -156,11 +156,11 @@ def test_a_stopped_broker(start: Start, run: Run, data: Path, tmp_path: Path) ->
     server = start()
     fill(server, "q", 99)
     fill(server, "other", 9)
-    running = run("export", "q")
+    running = run("messages", "export", "q")
     assert server.stop() == 0
-    stopped = run("export", "q", str(tmp_path / "lines"))
+    stopped = run("messages", "export", "q", str(tmp_path / "lines"))
     assert (stopped.returncode, stopped.stdout) == (0, "")
-    assert stopped.stderr == "Exported 100 messages of queue 'q'.\n"
+    assert stopped.stderr == "Exported 100 messages from queue 'q'.\n"
     assert (tmp_path / "lines").read_text() == running.stdout
     assert (tmp_path / "lines").stat().st_mode & 0o777 == 0o600
     channel = connect(start()).channel()
@@ -175,7 +175,7 @@ def test_a_killed_broker(start: Start, run: Run) -> None:
     channel.basic_ack(channel.basic_get("q")[0].delivery_tag)
     channel.queue_declare("sync", durable=True)  # answered when the ack is on disk
     server.stop(signal.SIGKILL)
-    lines = rows(run("export", "q"))
+    lines = rows(run("messages", "export", "q"))
     assert numbers(lines) == list(range(1, 50))
     assert all(line["redelivered"] for line in lines)
     assert drain(connect(start()).channel(), "q") == [(number, True) for number in range(1, 50)]
@@ -189,14 +189,14 @@ def test_a_backlog_at_rest(start: Start, run: Run, data: Path) -> None:
     assert [channel.basic_get("q")[2].split()[0] for _ in range(500)] == [b"%d" % number for number in range(500)]
     connection.close()  # 500 come back
     before = _resident(server)
-    assert run("export", "q", str(data / "lines")).stderr == "Exported 30000 messages of queue 'q'.\n"
+    assert run("messages", "export", "q", str(data / "lines")).stderr == "Exported 30000 messages from queue 'q'.\n"
     assert _resident(server) < before + 16 * MIB
     lines = (data / "lines").read_bytes().splitlines()
     assert numbers([json.loads(line) for line in lines]) == list(range(30_000))
     assert server.stop() == 0
-    assert run("export", "q", str(data / "again")).returncode == 0
+    assert run("messages", "export", "q", str(data / "again")).returncode == 0
     start("--memory-budget", str(2 * MIB))  # nothing of it needs to be in memory after this start
-    assert run("export", "q", str(data / "once more")).returncode == 0
+    assert run("messages", "export", "q", str(data / "once more")).returncode == 0
     after = [json.loads(line) for line in (data / "again").read_bytes().splitlines()]
     assert numbers(after) == list(range(30_000))
     assert [line.get("redelivered", False) for line in after] == [number < 500 for number in range(30_000)]
@@ -219,11 +219,11 @@ def test_priorities(start: Start, run: Run) -> None:
     for number in range(200):
         properties = pika.BasicProperties(delivery_mode=2, priority=number * 7 % 12)
         channel.basic_publish("", "q", b"%d " % number, properties)
-    running = run("export", "q")
+    running = run("messages", "export", "q")
     wanted = sorted(range(200), key=lambda number: (-min(number * 7 % 12, 9), number))
     assert numbers(rows(running)) == wanted
     server.stop()
-    assert run("export", "q").stdout == running.stdout
+    assert run("messages", "export", "q").stdout == running.stdout
 
 
 def test_consumers_go_on(start: Start, run: Run, data: Path) -> None:
@@ -247,7 +247,7 @@ def test_consumers_go_on(start: Start, run: Run, data: Path) -> None:
     exported = 0
     while len(got) < 14_000:
         at_first = len(got)
-        result = run("export", "q")
+        result = run("messages", "export", "q")
         found = numbers(rows(result))
         assert found == sorted(set(found))
         assert not found or found[0] >= at_first
@@ -262,7 +262,7 @@ def test_consumers_go_on(start: Start, run: Run, data: Path) -> None:
 def test_what_comes_in_meanwhile_is_not_waited_for(start: Start, popen: Popen) -> None:
     server = start()
     fill(server, "q", 4_999)
-    process = popen("export", "q", stdout=subprocess.PIPE)
+    process = popen("messages", "export", "q", stdout=subprocess.PIPE)
     assert process.stdout is not None
     first = process.stdout.readline()  # its pages wait for us now
     fill(server, "q", 0)
@@ -270,7 +270,7 @@ def test_what_comes_in_meanwhile_is_not_waited_for(start: Start, popen: Popen) -
     out, err = process.stdout.read(), process.stderr.read()
     assert process.wait(60) == 0
     assert numbers([json.loads(line) for line in (first + out).splitlines()]) == list(range(5000))
-    assert err == b"Exported 5000 messages of queue 'q'.\n"
+    assert err == b"Exported 5000 messages from queue 'q'.\n"
 
 
 def test_expired_and_transient_messages(start: Start, run: Run) -> None:
@@ -285,18 +285,18 @@ def test_expired_and_transient_messages(start: Start, run: Run) -> None:
         )
     channel.basic_publish("", "q", b"4 ")
     time.sleep(0.1)
-    result = run("export", "q")
+    result = run("messages", "export", "q")
     assert numbers(rows(result)) == [0, 4]
-    assert result.stderr == "Exported 2 messages of queue 'q'; left out: 3 expired.\n"
+    assert result.stderr == "Exported 2 messages from queue 'q'; skipped: 3 expired.\n"
     server.stop()
-    stopped = run("export", "q")
+    stopped = run("messages", "export", "q")
     assert numbers(rows(stopped)) == [0]
-    assert stopped.stderr == "Exported 1 message of queue 'q'; left out: 2 expired.\n"
+    assert stopped.stderr == "Exported 1 message from queue 'q'; skipped: 2 expired.\n"
 
 
 def test_who_reads_may_have_enough(start: Start, data: Path) -> None:
     fill(start(), "q", 9_999, 200)
-    command = f"{sys.executable} -m leveret export q --data-dir {data} | head -n 2"
+    command = f"{sys.executable} -m leveret messages export q --data-dir {data} | head -n 2"
     result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=True)
     assert numbers([json.loads(line) for line in result.stdout.splitlines()]) == [0, 1]
     assert result.stderr == ""
@@ -304,20 +304,20 @@ def test_who_reads_may_have_enough(start: Start, data: Path) -> None:
 
 def test_a_full_disk(start: Start, data: Path) -> None:
     fill(start(), "q", 9_999, 100)
-    command = [sys.executable, "-m", "leveret", "export", "q", "--data-dir", str(data)]
+    command = [sys.executable, "-m", "leveret", "messages", "export", "q", "--data-dir", str(data)]
     with open("/dev/full", "wb") as full:
         result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert result.returncode == 1
     text = "cannot write standard output: No space left on device; nothing was exported"
     assert result.stderr == f"leveret: {text}\n"
-    named = subprocess.run([*command[:5], "/dev/full", *command[5:]], capture_output=True, text=True, check=False)
+    named = subprocess.run([*command[:6], "/dev/full", *command[6:]], capture_output=True, text=True, check=False)
     assert named.returncode == 1
     assert named.stderr == "leveret: cannot write /dev/full: No space left on device; nothing was exported\n"
 
 
 def test_ctrl_c_leaves_whole_lines(start: Start, popen: Popen) -> None:
     fill(start(), "q", 9_999, 1000)
-    process = popen("export", "q", stdout=subprocess.PIPE)
+    process = popen("messages", "export", "q", stdout=subprocess.PIPE)
     assert process.stdout is not None
     first = process.stdout.readline()
     process.send_signal(signal.SIGINT)
@@ -329,7 +329,7 @@ def test_ctrl_c_leaves_whole_lines(start: Start, popen: Popen) -> None:
     assert found == list(range(len(found)))
     assert 0 < len(found) < 10_000
     assert err.decode().splitlines() == [
-        f"Exported {len(found)} messages of queue 'q'.",
+        f"Exported {len(found)} messages from queue 'q'.",
         "leveret: interrupted; the rest was not exported",
     ]
 
@@ -337,7 +337,7 @@ def test_ctrl_c_leaves_whole_lines(start: Start, popen: Popen) -> None:
 def test_a_bar_on_a_terminal(start: Start, popen: Popen, tmp_path: Path) -> None:
     fill(start(), "q", 9_999)
     reader, terminal = os.openpty()
-    process = popen("export", "q", str(tmp_path / "lines"), stderr=terminal, env=surroundings())
+    process = popen("messages", "export", "q", str(tmp_path / "lines"), stderr=terminal, env=surroundings())
     assert process.wait(60) == 0
     os.close(terminal)
     text = b""
@@ -347,7 +347,7 @@ def test_a_bar_on_a_terminal(start: Start, popen: Popen, tmp_path: Path) -> None
     os.close(reader)
     assert b"Exporting" in text
     assert b"100%" in text
-    assert text.rstrip().endswith(b"Exported 10000 messages of queue 'q'.")
+    assert text.rstrip().endswith(b"Exported 10000 messages from queue 'q'.")
 
 
 @pytest.mark.parametrize("is_running", [True, False])
@@ -362,10 +362,10 @@ def test_what_cannot_be_read(start: Start, run: Run, data: Path, is_running: boo
     if is_running:
         server = start("--memory-budget", str(MIB))
     for _ in range(2):
-        result = run("export", "q")
+        result = run("messages", "export", "q")
         assert result.returncode == 1
         assert numbers(rows(result)) == [number for number in range(50) if number != 41]
-        assert result.stderr.splitlines()[-1] == "leveret: some messages cannot be read; all others were exported"
+        assert result.stderr.splitlines()[-1] == "leveret: some messages could not be read; all others were exported"
     with contextlib.closing(sqlite3.connect(data / FILE_NAME)) as sql:
         assert sql.execute("SELECT count(*) FROM aside").fetchone() == (0,)  # nobody but a consumer changes that
 
@@ -412,13 +412,13 @@ def test_odd_messages_there_and_back(start: Start, run: Run, tmp_path: Path) -> 
     channel.basic_publish("letters", "eu.de", b"\x00\xff body", properties)
     channel.basic_publish("letters", "eu.fr", b"", PERSISTENT)
     channel.basic_publish("letters", "", "Grüße".encode())
-    first = run("export", "q", str(tmp_path / "lines"))
+    first = run("messages", "export", "q", str(tmp_path / "lines"))
     assert first.returncode == 0
-    result = run("import", "copy", str(tmp_path / "lines"))
+    result = run("messages", "import", "copy", str(tmp_path / "lines"))
     assert (result.returncode, result.stdout, result.stderr) == (0, "Imported 3 messages into queue 'copy'.\n", "")
-    assert ageless(run("export", "copy").stdout) == ageless((tmp_path / "lines").read_text())
-    assert '"cc": ["copy.to", "another"], "bcc": ["hidden"]' in run("export", "copy").stdout
-    by_pipe = run("import", "copy", stdin=(tmp_path / "lines").read_text())
+    assert ageless(run("messages", "export", "copy").stdout) == ageless((tmp_path / "lines").read_text())
+    assert '"cc": ["copy.to", "another"], "bcc": ["hidden"]' in run("messages", "export", "copy").stdout
+    by_pipe = run("messages", "import", "copy", stdin=(tmp_path / "lines").read_text())
     assert by_pipe.stdout == "Imported 3 messages into queue 'copy'.\n"
     original, copy = channel.basic_get("q", auto_ack=True), channel.basic_get("copy", auto_ack=True)
     assert (copy[0].exchange, copy[0].routing_key, copy[0].redelivered) == ("letters", "eu.de", False)
@@ -442,16 +442,16 @@ def test_large_bodies(start: Start, run: Run, tmp_path: Path) -> None:
         channel.basic_publish("", "q", body, PERSISTENT)
     connection.close()
     lines = str(tmp_path / "lines")
-    assert run("export", "q", lines).stderr == "Exported 5 messages of queue 'q'.\n"
-    assert run("import", "copy", lines).stdout == "Imported 5 messages into queue 'copy'.\n"
+    assert run("messages", "export", "q", lines).stderr == "Exported 5 messages from queue 'q'.\n"
+    assert run("messages", "import", "copy", lines).stdout == "Imported 5 messages into queue 'copy'.\n"
     server.stop()
-    assert run("export", "copy", str(tmp_path / "copy")).returncode == 0
+    assert run("messages", "export", "copy", str(tmp_path / "copy")).returncode == 0
     assert ageless((tmp_path / "copy").read_text()) == ageless(Path(lines).read_text())
     channel = connect(start("--max-message-size", str(16 * MIB - 1))).channel()
     assert [channel.basic_get("copy")[2] for _ in bodies] == bodies
-    result = run("import", "copy", lines)
+    result = run("messages", "import", "copy", lines)
     assert (result.returncode, result.stdout) == (1, "")
-    text = "line 2: the body has 16777216 bytes; the broker takes 16777215; 1 message was imported"
+    text = "line 2: the body has 16777216 bytes; the broker's limit is 16777215; 1 message was imported"
     assert result.stderr == f"leveret: {text}\n"
 
 
@@ -461,7 +461,7 @@ def test_a_broken_line(start: Start, run: Run, good: int, went_in: str) -> None:
     channel = connect(server).channel()
     channel.queue_declare("q", durable=True)
     lines = '{"body": "SGVsbG8h"}\n' * good + '{"body": "Hello!"}\n{"body": ""}\n'
-    result = run("import", "q", stdin=lines)
+    result = run("messages", "import", "q", stdin=lines)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"leveret: line {good + 1}: body: expected base64; {went_in} imported\n"
     assert channel.queue_declare("q", passive=True).method.message_count == good
@@ -470,20 +470,22 @@ def test_a_broken_line(start: Start, run: Run, good: int, went_in: str) -> None:
 def test_lines_by_hand(start: Start, run: Run) -> None:
     channel = connect(start()).channel()
     channel.queue_declare("q")
-    result = run("import", "q", "-", stdin='{"body": "SGVsbG8h"}\n\n   \n{"properties": {"type": "t"}, "body": ""}')
+    result = run(
+        "messages", "import", "q", "-", stdin='{"body": "SGVsbG8h"}\n\n   \n{"properties": {"type": "t"}, "body": ""}'
+    )
     assert result.stdout == "Imported 2 messages into queue 'q'.\n"
     method, _, body = channel.basic_get("q")
     assert (method.exchange, method.routing_key, body) == ("", "q", b"Hello!")
-    assert run("import", "q", stdin="").stdout == "Imported 0 messages into queue 'q'.\n"
+    assert run("messages", "import", "q", stdin="").stdout == "Imported 0 messages into queue 'q'.\n"
 
 
 def test_a_full_queue(start: Start, run: Run) -> None:
     channel = connect(start()).channel()
     arguments = {"x-max-length": 700, "x-overflow": "reject-publish"}
     channel.queue_declare("q", durable=True, arguments=arguments)
-    result = run("import", "q", stdin='{"body": ""}\n' * 1000)
+    result = run("messages", "import", "q", stdin='{"body": ""}\n' * 1000)
     assert result.returncode == 1
-    text = "line 701: the queue is full, and refuses messages; 700 messages were imported"
+    text = "line 701: the queue is full and rejects messages; 700 messages were imported"
     assert result.stderr == f"leveret: {text}\n"
     assert channel.queue_declare("q", passive=True).method.message_count == 700
 
@@ -493,11 +495,11 @@ def test_a_queue_that_takes_each_message_once(start: Start, run: Run, tmp_path: 
     channel.queue_declare("q", durable=True, arguments={"x-message-deduplication": True})
     headers = [{"x-deduplication-header": number} for number in range(700)]
     lines = "".join(json.dumps({"properties": {"headers": each}, "body": ""}) + "\n" for each in headers)
-    assert run("import", "q", stdin=lines).stderr == ""
-    again = run("import", "q", stdin=lines + '{"body": ""}')
+    assert run("messages", "import", "q", stdin=lines).stderr == ""
+    again = run("messages", "import", "q", stdin=lines + '{"body": ""}')
     assert (again.returncode, again.stdout) == (0, "Imported 701 messages into queue 'q'.\n")
-    assert again.stderr == "note: 700 messages of these were in the queue, which takes each only once\n"
-    assert run("export", "q").stderr == "Exported 701 messages of queue 'q'.\n"
+    assert again.stderr == "note: the queue dropped 700 messages of these as duplicates\n"
+    assert run("messages", "export", "q").stderr == "Exported 701 messages from queue 'q'.\n"
 
 
 def test_a_killed_import_can_go_on(start: Start, run: Run, popen: Popen, tmp_path: Path) -> None:
@@ -505,10 +507,10 @@ def test_a_killed_import_can_go_on(start: Start, run: Run, popen: Popen, tmp_pat
     fill(server, "q", 19_999, 100)
     fill(server, "copy", 0)
     lines = tmp_path / "lines"
-    run("export", "q", str(lines))
+    run("messages", "export", "q", str(lines))
     channel = connect(server).channel()
     channel.queue_purge("copy")
-    process = popen("import", "copy", str(lines))
+    process = popen("messages", "import", "copy", str(lines))
     while not (count := channel.queue_declare("copy", passive=True).method.message_count):
         time.sleep(0.001)
     process.kill()
@@ -516,29 +518,29 @@ def test_a_killed_import_can_go_on(start: Start, run: Run, popen: Popen, tmp_pat
     count = channel.queue_declare("copy", passive=True).method.message_count
     assert 0 < count < 20_000
     rest = "".join(lines.read_text().splitlines(keepends=True)[count:])
-    result = run("import", "copy", stdin=rest)
+    result = run("messages", "import", "copy", stdin=rest)
     assert result.stdout == f"Imported {20_000 - count} messages into queue 'copy'.\n"
     server.stop()
     start()
-    assert numbers(rows(run("export", "copy"))) == list(range(20_000))
+    assert numbers(rows(run("messages", "export", "copy"))) == list(range(20_000))
 
 
 def test_a_killed_broker_has_what_was_imported(start: Start, run: Run, popen: Popen, tmp_path: Path) -> None:
     server = start()
     fill(server, "q", 29_999, 100)
-    run("export", "q", str(tmp_path / "lines"))
+    run("messages", "export", "q", str(tmp_path / "lines"))
     channel = connect(server).channel()
     channel.queue_declare("copy", durable=True)
-    process = popen("import", "copy", str(tmp_path / "lines"), text=True)
+    process = popen("messages", "import", "copy", str(tmp_path / "lines"), text=True)
     while channel.queue_declare("copy", passive=True).method.message_count < 2000:
         time.sleep(0.001)
     server.stop(signal.SIGKILL)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "the broker went away before it answered" in error
+    assert "the broker closed the connection before it answered" in error
     imported = int(error.split("; ")[-1].split()[0])
     start()
-    found = numbers(rows(run("export", "copy")))
+    found = numbers(rows(run("messages", "export", "copy")))
     assert found == list(range(len(found)))
     assert 1500 <= imported <= len(found) <= imported + 500
 
@@ -548,12 +550,12 @@ def test_who_waits_can_be_interrupted(start: Start, popen: Popen) -> None:
     fill(server, "q", 0)
     server.stop()
     server = start("--disk-free-limit", str(1 << 60))
-    process = popen("import", "q", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = popen("messages", "import", "q", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stderr is not None
     process.stdin.write('{"body": ""}\n' * 600)
     process.stdin.flush()
-    assert process.stderr.readline() == "note: the broker takes no messages for now: low on disk\n"
+    assert process.stderr.readline() == "note: the broker is blocking publishers: low on disk\n"
     process.send_signal(signal.SIGINT)
     assert process.stderr.readline() == "leveret: interrupted; nothing was imported\n"
     assert process.wait(60) == 1
@@ -561,17 +563,17 @@ def test_who_waits_can_be_interrupted(start: Start, popen: Popen) -> None:
 
 def test_ctrl_c_while_nothing_comes_in(start: Start, run: Run, popen: Popen) -> None:
     fill(start(), "q", 0)
-    process = popen("import", "q", stdin=subprocess.PIPE, text=True)
+    process = popen("messages", "import", "q", stdin=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stderr is not None
     process.stdin.write('{"body": "MSA="}\n' * 600)
     process.stdin.flush()
-    while len(rows(run("export", "q"))) < 501:
+    while len(rows(run("messages", "export", "q"))) < 501:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     assert process.stderr.readline() == "leveret: interrupted; 600 messages were imported\n"
     assert process.wait(60) == 1
-    assert len(rows(run("export", "q"))) == 601
+    assert len(rows(run("messages", "export", "q"))) == 601
 
 
 # -- the page
@@ -621,7 +623,7 @@ def test_what_is_refused(start: Start, run: Run, verb: str, tmp_path: Path) -> N
     channel.queue_declare("mine", exclusive=True)
 
     def refusal(*arguments: str) -> str:
-        result = run(verb, *arguments)
+        result = run("messages", verb, *arguments)
         assert (result.returncode, result.stdout) == (1, "")
         assert result.stderr.startswith("leveret: ")
         return result.stderr[9:-1]
@@ -629,7 +631,7 @@ def test_what_is_refused(start: Start, run: Run, verb: str, tmp_path: Path) -> N
     output = tmp_path / "lines"
     assert refusal("leters", str(output)) == "queue 'leters' does not exist; did you mean 'letters'?"
     assert not output.exists()
-    assert refusal("mine") == "queue 'mine' is exclusive: it belongs to one connection, and ends with it"
+    assert refusal("mine") == "queue 'mine' is exclusive: it belongs to one connection and is deleted with it"
     assert refusal("letters", "--vhost", "v") == "virtual host 'v' does not exist"
     what = "read" if verb == "import" else "write"
     assert refusal("letters", str(tmp_path / "no" / "f")).startswith(f"cannot {what} {tmp_path / 'no' / 'f'}: No such")
@@ -638,13 +640,13 @@ def test_what_is_refused(start: Start, run: Run, verb: str, tmp_path: Path) -> N
         assert refusal("leters", str(output)) == "queue 'leters' does not exist; did you mean 'letters'?"
         assert not output.exists()
     else:
-        text = "and only a running one can import messages; start it first"
-        assert refusal("letters") == f"no broker runs on '{tmp_path / 'data'}', {text}"
+        text = "and an import needs one; start it first"
+        assert refusal("letters") == f"no broker is running on '{tmp_path / 'data'}', {text}"
     start()
 
 
 def test_without_data(tmp_path: Path) -> None:
-    result = leveret("export", "q", "--data-dir", str(tmp_path / "nowhere"))
+    result = leveret("messages", "export", "q", "--data-dir", str(tmp_path / "nowhere"))
     text = f"there is no data in '{tmp_path / 'nowhere'}'; say where with --data-dir"
     assert (result.returncode, result.stderr) == (1, f"leveret: {text}\n")
     assert list(tmp_path.iterdir()) == []
@@ -656,7 +658,7 @@ def test_a_broker_in_memory(tmp_path: Path) -> None:
     try:
         channel = connect(server).channel()
         channel.queue_declare("q")
-        assert leveret("import", "q", "--control", control, stdin='{"body": "MSA="}').returncode == 0
-        assert numbers(rows(leveret("export", "q", "--control", control))) == [1]
+        assert leveret("messages", "import", "q", "--control", control, stdin='{"body": "MSA="}').returncode == 0
+        assert numbers(rows(leveret("messages", "export", "q", "--control", control))) == [1]
     finally:
         server.stop()

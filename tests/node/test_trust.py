@@ -255,12 +255,12 @@ def test_root_leaves_nothing_of_its_own_in_the_directory_of_another_user(foreign
     assert {path.stat().st_uid for path in foreign.iterdir()} == {NOBODY}
     (foreign / "leveret.lock").unlink()
     (foreign / "leveret.lock").symlink_to(trap)
-    for words in (("users", "list"), ("users", "add", "bob", "x"), ("export", "q"), ("check",)):
+    for words in (("users", "list"), ("users", "add", "bob", "x"), ("messages", "export", "q"), ("check",)):
         leveret(*words, "--data-dir", str(foreign))
     assert (mode(trap), trap.stat().st_uid) == (0o640, 0)
     (foreign / "leveret.lock").unlink()
     file = place / "out"
-    leveret("export", "q", str(file), "--data-dir", str(foreign))
+    leveret("messages", "export", "q", str(file), "--data-dir", str(foreign))
     assert leveret("definitions", "export", str(file), "--data-dir", str(foreign)).returncode == 0
     good(leveret("backup", str(place / "copy"), "--data-dir", str(foreign)))
     assert [(path.stat().st_uid, mode(path)) for path in (file, place / "copy" / "leveret.db")] == [(0, 0o600)] * 2
@@ -294,12 +294,12 @@ def test_a_directory_that_everybody_may_write_to(data: Path) -> None:
     told = process("serve", "--port", "0", "--data-dir", str(data))
     assert (told.returncode, told.stderr) == (
         2,
-        f"leveret: everybody may write to '{data}'; change that with chmod, choose another directory, or say "
+        f"leveret: any user can write to '{data}'; change that with chmod, choose another directory, or use "
         "--trust-data-dir\n",
     )
-    advice = "change that with chmod, or set LEVERET_TRUST_DATA_DIR=true to trust it all the same"
+    advice = "change that with chmod, or set LEVERET_TRUST_DATA_DIR=true to use it anyway"
     for words in (("users", "list"), ("check",), ("backup", f"{data}-copy")):
-        assert refused(leveret(*words, "--data-dir", str(data))) == f"everybody may write to '{data}'; {advice}"
+        assert refused(leveret(*words, "--data-dir", str(data))) == f"any user can write to '{data}'; {advice}"
         good(leveret(*words, "--data-dir", str(data), LEVERET_TRUST_DATA_DIR="true"))
     server = Server.start("--data-dir", str(data), "--trust-data-dir")
     good(leveret("users", "list", "--data-dir", str(data), LEVERET_TRUST_DATA_DIR="on"))
@@ -309,7 +309,7 @@ def test_a_directory_that_everybody_may_write_to(data: Path) -> None:
     data.parent.chmod(0o777)
     told = process("serve", "--port", "0", "--data-dir", str(data))
     assert told.stderr.startswith(
-        f"leveret: everybody can replace '{data}', since everybody may write to '{data.parent}'; "
+        f"leveret: any user can replace '{data}', because any user can write to '{data.parent}'; "
     )
     data.parent.chmod(0o1777)
     good(leveret("users", "list", "--data-dir", str(data)))
@@ -321,12 +321,12 @@ def test_a_directory_of_another_user(foreign: Path, tmp_path: Path) -> None:
     assert (told.returncode, told.stderr) == (
         2,
         f"leveret: '{foreign}' belongs to the user 'nobody'; start the broker as that user, choose another directory, "
-        "or say --trust-data-dir\n",
+        "or use --trust-data-dir\n",
     )
     good(leveret("users", "list", "--data-dir", str(foreign)))
     foreign.chmod(0o770)
     text = refused(leveret("users", "list", "--data-dir", str(foreign)))
-    assert text.startswith(f"'{foreign}' belongs to the user 'nobody', and a group may write to it; ")
+    assert text.startswith(f"'{foreign}' belongs to the user 'nobody', and a group can write to it; ")
     foreign.chmod(0o755)
     own = tmp_path / "own"
     good(leveret("users", "add", "a", "x", "--data-dir", str(own)))
@@ -359,8 +359,7 @@ def test_nothing_is_sent_to_the_socket_of_a_stranger(is_named: bool, data: Path,
         text = refused(leveret("users", "add", "alice", "secret", *where))
         source = trap if is_named else data
         assert text == (
-            f"the user 'nobody' listens on {trap / 'x.sock'}, to whom '{source}' does not belong; "
-            "nothing was sent there"
+            f"the user 'nobody' listens on {trap / 'x.sock'}, but does not own '{source}'; nothing was sent there"
         )
         listener.settimeout(10)
         client = listener.accept()[0]

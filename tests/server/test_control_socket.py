@@ -111,7 +111,7 @@ REFUSED: list[tuple[bytes, str]] = [
     (verb("x" * 50_000, b"{}"), "does not exist"),
     (verb("add_vhost", b'{"name": %s}' % deep(900)), "name: expected str, got array"),
     (verb("add_vhost", b'{"name": "v", "more": 1}'), "unknown field more"),
-    (verb("add_vhost", b'{"name": "%s"}' % (b"v" * 300)), "has 300 bytes, the protocol allows 255"),
+    (verb("add_vhost", b'{"name": "%s"}' % (b"v" * 300)), "has 300 bytes; the protocol allows 255"),
     (verb("add_user", b'{"name": ""}'), "a user needs a name"),
     (verb("set_parameter", PARAMETER % deep(129)), "value: lists and objects are nested more than 128 deep"),
     (verb("set_parameter", PARAMETER % deep(900)), "value: lists and objects are nested more than 128 deep"),

@@ -427,7 +427,7 @@ def test_a_renewed_certificate_is_taken_and_a_bad_one_is_not(tmp_path: Path) -> 
         Path(files.issue("server.pem"))
         (tmp_path / "ca.pem").write_bytes(files.stranger.cert_pem.bytes())
         node.server.process.send_signal(1)
-        eventually(lambda: "read the certificate" in node.log)
+        eventually(lambda: "reloaded the certificate" in node.log)
         with node.pika() as connection:  # trusts the new CA only
             connection.channel()
         open_before.channel()
@@ -438,7 +438,7 @@ def test_a_renewed_certificate_is_taken_and_a_bad_one_is_not(tmp_path: Path) -> 
         node.server.process.send_signal(1)
         eventually(lambda: "ERROR leveret.node: " in node.log)
         assert "does not belong to the first certificate" in node.log
-        assert "the certificate stays the one read before" in node.log
+        assert "the old certificate stays in use" in node.log
         with node.pika() as connection:
             connection.channel()
 
@@ -460,7 +460,7 @@ def test_bad_settings(files: Files) -> None:
         (f"--tls-certificate {text}", "there is no PEM certificate in {0}/text.pem; check --tls-certificate"),
         (
             f"--tls-certificate {certificate}",
-            "no PEM private key in {0}/one.crt; give the file that has",
+            "no PEM private key in {0}/one.crt; give its file",
         ),
         (f"--tls-certificate {certificate} --tls-key {text}", "no PEM private key in {0}/text.pem; check --tls-key"),
         (f"--tls-certificate {certificate} --tls-key {files.directory}/no", "cannot read {0}/no: No such file"),
@@ -472,11 +472,11 @@ def test_bad_settings(files: Files) -> None:
         (f"--tls-certificate {broken}", "cannot use the certificate in {0}/broken.pem"),
         (f"--tls-certificate {files.server} --tls-ca {files.directory}/no", "cannot read {0}/no: No such file"),
         (f"--tls-certificate {files.server} --tls-ca {text}", "cannot use the CAs in {0}/text.pem: no certificate"),
-        (f"--tls-certificate {files.server} --tls-port 70000", '--tls-port cannot be "70000": it takes a whole number'),
-        (f"--tls-certificate {files.server} --tls-require-client-certificate", "give the CAs with tls-ca"),
-        ("--tls-port 5671", "tls-port needs a certificate to show: give it with tls-certificate"),
-        (f"--tls-key {key}", "tls-key needs a certificate to show"),
-        (f"--tls-ca {files.ca}", "tls-ca needs a certificate to show"),
+        (f"--tls-certificate {files.server} --tls-port 70000", '--tls-port cannot be "70000": expected a whole number'),
+        (f"--tls-certificate {files.server} --tls-require-client-certificate", "give them with tls-ca"),
+        ("--tls-port 5671", "tls-port requires a certificate: give it with tls-certificate"),
+        (f"--tls-key {key}", "tls-key requires a certificate"),
+        (f"--tls-ca {files.ca}", "tls-ca requires a certificate"),
     ):
         assert said.format(files.directory) in complaint(*words.split()), words
 

@@ -152,7 +152,7 @@ def test_it_can_be_forbidden(collector: Collector, tmp_path: Path) -> None:
     publish(server, 1)
     assert server.stop() == 0
     assert collector.headers == []
-    assert "there are no spans: OTEL_SDK_DISABLED is true" in (tmp_path / "log").read_text()
+    assert "no spans: OTEL_SDK_DISABLED is true" in (tmp_path / "log").read_text()
 
 
 def test_wrong_samplers_are_told(collector: Collector, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_without_the_extra(tmp_path: Path) -> None:
 def test_what_is_no_endpoint(url: str) -> None:
     said = refusal("--otlp-endpoint", url)
     assert said.startswith("leveret: --otlp-endpoint cannot be ")
-    assert "it takes a URL like http://localhost:4318, or env for what the variables of OpenTelemetry say" in said
+    assert "expected a URL like http://localhost:4318, or env for the standard variables of OpenTelemetry" in said
 
 
 def test_the_event_loop_has_its_turn_while_spans_are_sent() -> None:

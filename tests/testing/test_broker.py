@@ -176,7 +176,7 @@ def test_look_while_it_does_not_run(use: Callable[[Any], object], ended: bool) -
     if ended:
         with broker:
             pass
-    with pytest.raises(NotRunning, match="does not run; start it"):
+    with pytest.raises(NotRunning, match="is not running; start it"):
         Call(lambda: use(broker)).result()
     with pytest.raises((NotRunning, AttributeError)):  # an AsyncBroker cannot have all of them
         use(sibling)
@@ -189,7 +189,7 @@ def test_wait_while_it_does_not_run(use: Callable[[Any], Any], ended: bool) -> N
     if ended:
         with broker:
             pass
-    with pytest.raises(NotRunning, match="does not run; start it"):
+    with pytest.raises(NotRunning, match="is not running; start it"):
         Call(lambda: use(broker)).result()
 
 
@@ -202,7 +202,7 @@ def test_wait_while_an_async_broker_does_not_run(use: Callable[[Any], Any], ende
             await broker.start()
             await broker.stop()
         try:
-            with pytest.raises(NotRunning, match="does not run; start it"):
+            with pytest.raises(NotRunning, match="is not running; start it"):
                 await use(broker)
         finally:
             await broker.stop()

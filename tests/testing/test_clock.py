@@ -69,9 +69,9 @@ def test_the_time_stays_after_a_restart(broker: leveret.Broker) -> None:
 @pytest.mark.parametrize("seconds", [-1, -0.001])
 def test_time_does_not_go_back(broker: leveret.Broker, seconds: float) -> None:
     before = broker.clock.now()
-    with pytest.raises(ValueError, match="time goes forward only"):
+    with pytest.raises(ValueError, match="the clock can only be advanced"):
         broker.clock.advance(seconds)
-    with pytest.raises(ValueError, match="time goes forward only"):
+    with pytest.raises(ValueError, match="the clock can only be advanced"):
         broker.clock.advance(days=1, hours=-25)
     with pytest.raises((ValueError, OverflowError)):
         broker.clock.advance(float("inf"))

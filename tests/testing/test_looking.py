@@ -64,7 +64,7 @@ def test_a_queue_that_is_not_there(broker: leveret.Broker) -> None:
         lambda queue: queue.delete(),
     ]
     for look in looks:
-        with pytest.raises(LookupError, match="there is no queue 'orders' in virtual host '/'; there are: none"):
+        with pytest.raises(LookupError, match="there is no queue 'orders' in virtual host '/'; existing queues: none"):
             look(queue)
     broker.declare_queue("order")
     with pytest.raises(LookupError, match="did you mean 'order'"):
@@ -308,7 +308,7 @@ def test_publish_that_cannot_be(broker: leveret.Broker) -> None:
     broker.declare_queue("q")
     with pytest.raises(ValueError, match="no exchange 'nope'"):
         broker.publish("x", "q", "nope")
-    with pytest.raises(TypeError, match="a message has no property 'prority'; it has app_id, "):
+    with pytest.raises(TypeError, match="a message has no property 'prority'; choose from app_id, "):
         broker.publish("x", "q", prority=5)
     with pytest.raises(TypeError):
         broker.publish({"a": object()}, "q")
@@ -496,7 +496,7 @@ def test_wait_for_what_does_not_come(broker: leveret.Broker, clients: Connect) -
         broker.wait_for("q", 2, timeout=0.2)
     assert time.monotonic() - began > 0.19
     assert str(caught.value).splitlines() == [
-        "wait_for: 2 ready in queue 'q' has not happened in 0.2 s",
+        "wait_for: 2 ready in queue 'q' did not happen within 0.2 s",
         "",
         "queues:",
         "  q: 1 ready, 0 unacked, 0 consumers",
@@ -575,7 +575,7 @@ def test_a_wait_whose_virtual_host_is_deleted(broker: leveret.Broker) -> None:
     call = Call(lambda: host.wait_for("q", timeout=20))
     eventually(lambda: broker._server.node.driver._waiting)
     broker.delete_virtual_host("v")
-    with pytest.raises(LookupError, match="there is no virtual host 'v' any more"):
+    with pytest.raises(LookupError, match="virtual host 'v' no longer exists"):
         call.result()
     broker.declare_queue("q")
     broker.publish("x", "q")
@@ -620,7 +620,7 @@ def test_idle_is_what_nobody_works_on(broker: leveret.Broker, clients: Connect) 
     broker.wait_until_idle()  # nobody consumes
     channel = clients(broker.url).channel()
     method, _, _ = channel.basic_get("q")
-    with pytest.raises(WaitTimeout, match=r"wait_until_idle: that has not happened in 0\.1 s") as caught:
+    with pytest.raises(WaitTimeout, match=r"wait_until_idle: this did not happen within 0\.1 s") as caught:
         broker.wait_until_idle(timeout=0.1)
     assert "q: 0 ready, 1 unacked, 0 consumers" in str(caught.value)
     assert "not acknowledged:\n  q: Message('x', routing_key='q'), held by 127.0.0.1" in str(caught.value)
@@ -751,7 +751,7 @@ def test_reply_to_a_function_that_fails(broker: leveret.Broker, noise: list[str]
     assert [message.text for message in broker.wait_for("dead")] == ["0"]
     [line] = noise
     noise.clear()
-    assert "what should answer Message('0', routing_key='rpc', reply_to='answers') in queue 'rpc' has failed" in line
+    assert "the function that answers Message('0', routing_key='rpc', reply_to='answers') in queue 'rpc' failed" in line
     assert "ZeroDivisionError" in line
 
 
@@ -911,8 +911,8 @@ def test_report(broker: leveret.Broker, clients: Connect) -> None:
 
 def test_what_things_are_is_said(tmp_path: Path) -> None:
     broker = leveret.Broker()
-    assert repr(broker) == "<Broker that does not run>"
-    assert repr(broker.clock) == "<clock of a broker that does not run>"
+    assert repr(broker) == "<Broker that is not running>"
+    assert repr(broker.clock) == "<clock of a broker that is not running>"
     with broker:
         assert repr(broker) == f"<Broker on {broker.url}>"
         host = broker.virtual_host("v")
@@ -920,8 +920,8 @@ def test_what_things_are_is_said(tmp_path: Path) -> None:
         assert repr(host.faults) == "<faults of virtual host 'v'>"
         assert re.fullmatch(r"<clock at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC>", repr(host.clock))
         with host.faults.block() as fault:
-            assert repr(fault) == "<fault that goes on>"
-        assert repr(fault) == "<fault that has ended>"
+            assert repr(fault) == "<active fault>"
+        assert repr(fault) == "<ended fault>"
 
 
 @pytest.mark.parametrize(

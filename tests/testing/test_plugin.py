@@ -232,7 +232,7 @@ def test_what_a_failure_shows(tmp_path: Path, options: tuple[str, ...]) -> None:
     assert output.count("looped: 0 ready") == 1  # in the text of the WaitTimeout
     assert "leveret/testing" not in re.split(r"_ test_fails_in_a_loop", output)[1].partition("short test summary")[0]
     ended = re.split(r"_ test_fails_after_the_end _", output)[1]
-    assert re.search(r"^-+ Leveret -+$\n^this broker does not run", ended, re.MULTILINE)
+    assert re.search(r"^-+ Leveret -+$\n^the broker is not running", ended, re.MULTILINE)
     assert len(re.findall(r"^-+ Leveret ", output, re.MULTILINE)) == 4
     assert "unseen" not in output
 
@@ -377,9 +377,9 @@ def test_wrong_definitions(tmp_path: Path, setting: str, said: str) -> None:
     ("setting", "said"),
     [
         ("leveret_users = nopassword", "leveret_users: 'nopassword' is not name:password"),
-        ("leveret_seed = seven", "leveret_seed: has to be a number, and not 'seven'"),
-        ("leveret_port = any", "leveret_port: has to be a number, and not 'any'"),
-        ("leveret_max_message_size = much", "leveret_max_message_size: has to be a number, and not 'much'"),
+        ("leveret_seed = seven", "leveret_seed: must be a number, not 'seven'"),
+        ("leveret_port = any", "leveret_port: must be a number, not 'any'"),
+        ("leveret_max_message_size = much", "leveret_max_message_size: must be a number, not 'much'"),
     ],
 )
 def test_wrong_settings(tmp_path: Path, setting: str, said: str) -> None:

@@ -640,15 +640,15 @@ def without(line: dict[str, object], key: str) -> dict[str, object]:
 
 
 DAMAGES = {
-    "cut": (cut(FIRST), "it is no JSON: "),
-    "no JSON": ("Hello!\n", "it is no JSON: Expecting value at column 1"),
-    "empty line": ("\n", "it is no JSON: "),
+    "cut": (cut(FIRST), "not valid JSON: "),
+    "no JSON": ("Hello!\n", "not valid JSON: Expecting value at column 1"),
+    "empty line": ("\n", "not valid JSON: "),
     "no object": ("[1]\n", "expected an object"),
-    "no event": ({"at_ms": 1}, "it is no event of a recording"),
-    "no name": (publish(event=5), "it is no event of a recording"),
-    "no time": (without(FIRST, "at_ms"), "it is no event of a recording"),
-    "no number": (publish(at_ms="soon"), "it is no event of a recording"),
-    "a truth": (publish(at_ms=True), "it is no event of a recording"),
+    "no event": ({"at_ms": 1}, "not an event of a recording"),
+    "no name": (publish(event=5), "not an event of a recording"),
+    "no time": (without(FIRST, "at_ms"), "not an event of a recording"),
+    "no number": (publish(at_ms="soon"), "not an event of a recording"),
+    "a truth": (publish(at_ms=True), "not an event of a recording"),
     "queues": (publish(queues=5), "queues: expected an array of names"),
     "names": (publish(queues=[5]), "queues: expected an array of names"),
     "text": (publish(text=5), "text: expected text"),
@@ -658,11 +658,11 @@ DAMAGED_MESSAGES = {
     "no body": (without(FIRST, "text"), "body is missing"),
     "base64": (publish(body="?"), "body: expected base64"),
     "exchange": (publish(exchange=5), "exchange: expected text"),
-    "routing key": (publish(routing_key="x" * 256), "routing_key: it has more than 255 bytes"),
+    "routing key": (publish(routing_key="x" * 256), "routing_key: more than 255 bytes"),
     "key": (publish(colour="red"), "colour: unknown"),
     "properties": (publish(properties=[]), "properties: expected an object"),
     "property": (publish(properties={"colour": "red"}), "properties.colour: unknown"),
-    "type": (publish(properties={"headers": {"try": {"$int": 1}}}), "properties.headers.try: there is no type $int"),
+    "type": (publish(properties={"headers": {"try": {"$int": 1}}}), "properties.headers.try: unknown type $int"),
 }
 
 
@@ -689,7 +689,7 @@ def test_reading_a_damaged_file(path: Path, damage: str) -> None:
 
 def test_no_utf8(path: Path) -> None:
     path.write_bytes(b'{"event": "\xff"}\n')
-    with pytest.raises(RecordingError, match="line 1: it is not UTF-8"):
+    with pytest.raises(RecordingError, match="line 1: not UTF-8"):
         list(read(path))
 
 
@@ -827,7 +827,7 @@ def test_show_a_damaged_file(path: Path) -> None:
     result = command("recording", "show", str(write(path, publish(), cut(ACK))))
     assert result.returncode == 1
     assert result.stdout == "    0.000 publish #1 shop: '' 'orders' -> orders: 'first'\n"  # up to there
-    assert re.fullmatch(rf"leveret: {re.escape(str(path))}, line 2: it is no JSON: .*\n", result.stderr)
+    assert re.fullmatch(rf"leveret: {re.escape(str(path))}, line 2: not valid JSON: .*\n", result.stderr)
 
 
 @pytest.mark.parametrize("arguments", [["show", "FILE"], ["compare", "FILE", "OTHER"], ["compare", "OTHER", "FILE"]])
@@ -864,7 +864,9 @@ def test_compare_a_damaged_file(path: Path, other: Path) -> None:
     write(other, publish(), publish(properties={"colour": "red"}))
     result = command("recording", "compare", str(path), str(other))
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith(f"leveret: {other}, line 2: properties.colour: unknown; there are content_type, ")
+    assert result.stderr.startswith(
+        f"leveret: {other}, line 2: properties.colour: unknown key; known keys are content_type, "
+    )
 
 
 def test_what_is_compared_cannot_speak_to_the_terminal(path: Path, other: Path) -> None:

@@ -1,1 +1,1 @@
-"""Explaining: which way a message would take, step by step, and why."""
+"""Explain the route of a message, step by step."""

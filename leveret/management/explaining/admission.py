@@ -1,4 +1,4 @@
-"""Admission: whether a message would be let in, before anybody looks where it goes. In the order of Publisher."""
+"""Checks whether a publish would be accepted, before routing. In the order of Publisher."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOPIC_PERMISSION = "topic_permission"
 
 
 def keys_of(question: Question) -> list[str]:
-    """All routing keys of a message: its own, and those in CC and BCC, where these can be read."""
+    """All routing keys of a message: its own, and those in CC and BCC, if these are valid."""
     headers = question.properties.headers or {}
     try:
         return [question.key, *more_keys(headers, "CC"), *more_keys(headers, "BCC")]
@@ -33,7 +33,7 @@ def keys_of(question: Question) -> list[str]:
 
 
 def checks(vhost: VirtualHost, question: Question, exchange: Exchange | None, most: int) -> list[Check]:
-    """What is looked at, up to the first thing that is wrong. most: bytes that a body may have."""
+    """The checks, up to the first that fails. most: maximum size of a body in bytes."""
     found: list[Check] = []
     for check in _all(vhost, question, exchange, most):
         found.append(check)
@@ -52,7 +52,7 @@ def _all(vhost: VirtualHost, question: Question, exchange: Exchange | None, most
     if exchange.internal:
         yield Check(EXCHANGE, False, f"exchange '{exchange.name}' is internal: clients cannot publish to it")
     if question.size > most:
-        yield Check(SIZE, False, f"the body has {question.size} bytes, and at most {most} are taken")
+        yield Check(SIZE, False, f"the body has {question.size} bytes; at most {most} are allowed")
     yield from _properties(question)
     if user is not None and exchange.kind == TOPIC:
         yield from _topic_permission(vhost, exchange.name, question, user)
@@ -67,9 +67,9 @@ def _permission(vhost: VirtualHost, name: str, user: User) -> Check:
     pattern = permission.pattern(access.WRITE)
     shown = name or "amq.default"
     if user.may(access.WRITE, "exchange", name, vhost.name, Patience()):
-        text = f"user '{user.name}' may write to exchange '{shown}', in whose name the pattern is found"
+        text = f"user '{user.name}' may write to exchange '{shown}', as the pattern matches its name"
         return Check(PERMISSION, True, text, pattern)
-    text = f"user '{user.name}' may not write to exchange '{shown}', in whose name the pattern is not found"
+    text = f"user '{user.name}' may not write to exchange '{shown}', as the pattern does not match its name"
     return Check(PERMISSION, False, text, pattern)
 
 
@@ -77,17 +77,17 @@ def _properties(question: Question) -> Iterator[Check]:
     properties = question.properties
     headers = properties.headers or {}
     if properties.reply_to == REPLY_TO:
-        text = f"the channel has to consume from {REPLY_TO}, which stands for the way back to it"
+        text = f"the channel must consume from {REPLY_TO} to receive the reply"
         yield Check(PROPERTIES, True, text)
     if properties.expiration is not None:
         reason = expiration_error(properties.expiration)
         if reason:
-            yield Check(PROPERTIES, False, f"the expiration '{properties.expiration}' is no number of milliseconds")
+            yield Check(PROPERTIES, False, f"the expiration '{properties.expiration}' is not a number of milliseconds")
     for name in ("CC", "BCC"):
         try:
             more_keys(headers, name)
         except Refusal:
-            yield Check(PROPERTIES, False, f"the header {name} has to be an array of routing keys")
+            yield Check(PROPERTIES, False, f"the header {name} must be an array of routing keys")
 
 
 def _topic_permission(vhost: VirtualHost, exchange: str, question: Question, user: User) -> Iterator[Check]:
@@ -105,5 +105,5 @@ def _topic_permission(vhost: VirtualHost, exchange: str, question: Question, use
 def _user_id(question: Question, user: User) -> Iterator[Check]:
     claimed = question.properties.user_id
     if claimed is not None and claimed != user.name and "impersonator" not in user.tags:
-        text = f"the property user_id is '{claimed}', and only that user, or one with the tag impersonator, may say so"
+        text = f"the property user_id is '{claimed}', which only that user or one with the tag impersonator may set"
         yield Check(PROPERTIES, False, text)

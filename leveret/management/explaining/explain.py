@@ -1,7 +1,7 @@
-"""Explain: which way a message would take, from the publish to the last dead letter. Nothing changes or counts.
+"""Explain the route of a message, from the publish to the last dead letter, without changing any state or counter.
 
-It is done in pieces: explain() yields where others may have their turn. If what it looks at has changed meanwhile it
-begins anew, and after a few times goes on all the same.
+explain() runs in steps and yields between them, so that clients can be served. If the topology changes meanwhile, it
+starts again; the last attempt continues anyway.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from leveret.management.explaining.shapes import Explanation, Path, Question, Qu
 from leveret.management.explaining.walk import Room, Walk
 from leveret.wire.properties import BasicProperties
 
-ATTEMPTS: Final = 3  # while what is looked at changes
-MOST_NAMES: Final = 1_000  # of queues that are told
-MOST_PATHS: Final = 30  # that are followed
+ATTEMPTS: Final = 3  # if the topology changes meanwhile
+MOST_NAMES: Final = 1_000  # of queues listed
+MOST_PATHS: Final = 30  # followed
 
 ROUTED: Final = "routed"
 UNROUTABLE: Final = "unroutable"
@@ -30,13 +30,13 @@ REFUSED: Final = "refused"
 
 
 class Changed(Exception):
-    """What was looked at is not as it was."""
+    """The topology changed during an attempt."""
 
 
 def explain(
     broker: Broker, vhost: VirtualHost, question: Question, others: list[VirtualHost]
 ) -> Generator[None, None, Explanation]:
-    """Which way a message would take in a virtual host. others: where a name may be looked for that is not there."""
+    """Explain the route of a message in a virtual host. others: virtual hosts to search for a missing name."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return (yield from _Explaining(broker, vhost, question, others, attempt == ATTEMPTS).run())
@@ -46,7 +46,7 @@ def explain(
 
 
 class _Explaining:
-    """One attempt. is_last: nothing is begun anew."""
+    """One attempt. is_last: continue despite changes."""
 
     def __init__(
         self, broker: Broker, vhost: VirtualHost, question: Question, others: list[VirtualHost], is_last: bool
@@ -58,16 +58,16 @@ class _Explaining:
         self._is_last = is_last
         self._generation = vhost.generation
         self._is_exact = True
-        self._is_followed = True  # every way to its end
+        self._is_followed = True  # every path was followed to its end
         self._room = Room()
         self._paths: list[Path] = []
-        self._known: dict[tuple[str, tuple[str, ...]], int] = {}  # places of ways, by exchange and keys
+        self._known: dict[tuple[str, tuple[str, ...]], int] = {}  # indexes of paths, by exchange and keys
         self._hints = near.Hints()
-        self._said: list[str] = []  # hints that are no guesses
+        self._said: list[str] = []  # hints that are not guesses
         self._names: list[str] = []
 
     def _look(self) -> Iterator[None]:
-        """Let others have their turn, and see whether they have changed what is looked at. Raises: Changed."""
+        """Let clients be served, then check whether the topology changed. Raises: Changed."""
         yield
         if self._vhost.generation != self._generation:
             if not self._is_last:
@@ -79,7 +79,7 @@ class _Explaining:
             yield from self._look()
 
     def run(self) -> Generator[None, None, Explanation]:
-        """Look at everything. Raises: Changed."""
+        """Build the explanation. Raises: Changed."""
         question, vhost = self._question, self._vhost
         exchange = vhost.exchanges.get(question.exchange)
         keys = admission.keys_of(question)
@@ -100,7 +100,7 @@ class _Explaining:
             self._mark_circles()
         reason = self._broker.alarms.reason()
         if reason:
-            self._said.append(f"publishers have to wait for now: the broker is {reason}")
+            self._said.append(f"publishers are blocked: the broker is {reason}")
         wrong = next((check.text for check in checks if not check.is_passed), "")
         outcome = REFUSED if wrong else ROUTED if count else UNROUTABLE
         return Explanation(
@@ -116,7 +116,7 @@ class _Explaining:
         )
 
     def _follow(self, walk: Walk, exchange: Exchange, keys: list[str], properties: BasicProperties) -> Iterator[None]:
-        """Go one way, and look at the queues that it leads to."""
+        """Follow one path and inspect the queues at its end."""
         yield from self._through(walk.go(exchange, "dead_letter" if self._paths else "publish"))
         path = Path(exchange.name, keys, walk.exchanges, [], len(walk.found))
         self._known[exchange.name, tuple(keys)] = len(self._paths)
@@ -128,7 +128,7 @@ class _Explaining:
             yield from self._look()
 
     def _follow_letters(self, properties: BasicProperties) -> Iterator[None]:
-        """Go the ways of dead letters, and of those that these become, each once."""
+        """Follow the paths of dead letters, and of their dead letters, each once."""
         letters = _sent(properties, is_letter=True)
         at = 0
         while at < len(self._paths):
@@ -150,7 +150,7 @@ class _Explaining:
             at += 1
 
     def _mark_circles(self) -> None:
-        """Note which dead letters come back to the queue that they come from."""
+        """Mark dead letters that return to their original queue."""
         leads = [
             {step.dead_letters.path for step in path.queues if step.dead_letters is not None} - {None}
             for path in self._paths
@@ -174,11 +174,11 @@ class _Explaining:
         places = [vhost.name for vhost in self._others if vhost is not self._vhost and name in vhost.exchanges]
         if places:
             shown = ", ".join(f"'{place}'" for place in places[: near.MOST])
-            self._said.append(f"there is an exchange of this name in virtual host {shown}")
+            self._said.append(f"there is an exchange with this name in virtual host {shown}")
         yield from near.names("exchange", name, list(self._vhost.exchanges), self._hints)
 
     def _guess(self, walk: Walk, keys: list[str], properties: BasicProperties) -> Iterator[None]:
-        """Look for what may have been meant."""
+        """Search for similar names and bindings."""
         for exchange in walk.nothing_at:
             if not exchange.name:
                 places = [each.name for each in self._others if each is not self._vhost and keys[0] in each.queues]
@@ -189,7 +189,7 @@ class _Explaining:
             else:
                 yield from near.look(exchange, keys, properties, self._hints)
 
-    # -- the end
+    # -- conclusion
 
     def _conclusion(self, wrong: str, count: int, certain: int) -> str:
         if wrong:
@@ -215,20 +215,21 @@ class _Explaining:
             if not first.bindings:
                 reason = f"nothing is bound to exchange '{first.name}'"
         else:
-            reason = f"what is bound to exchange '{first.name}' leads to no queue"
-        return f"no queue gets it: {reason}. With mandatory it is returned, without it, it is dropped"
+            reason = f"no binding of exchange '{first.name}' leads to a queue"
+        return f"no queue gets it: {reason}. With mandatory it is returned, otherwise it is dropped"
 
     def _routes(self, count: int, certain: int) -> str:
         if certain == count:
             return "1 queue gets it" if count == 1 else f"{count} queues get it"
         by_chance = count - certain
         if not certain:
-            return f"chance decides which of {by_chance} queues get it"
-        return f"{certain} {'queue gets' if certain == 1 else 'queues get'} it, and chance decides of {by_chance} more"
+            return f"it is random which of {by_chance} queues get it"
+        get = "queue gets" if certain == 1 else "queues get"
+        return f"{certain} {get} it, and possibly some of {by_chance} more, at random"
 
 
 def _sent(properties: BasicProperties, is_letter: bool = False) -> BasicProperties:
-    """Properties as they are routed and kept: nobody sees BCC, and a dead letter does not expire."""
+    """Properties as stored in queues: without BCC, and without an expiration for dead letters."""
     found = BasicProperties()
     for name in PROPERTIES:
         attribute = "message_type" if name == "type" else name

@@ -1,4 +1,4 @@
-"""Near: bindings and names that somebody may have meant, where a message finds nothing."""
+"""Suggest similar bindings and names for an unroutable message."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from leveret.wire.properties import BasicProperties
 
 MOST: Final = 5  # hints of one kind
 MOST_LOOKED: Final = 100_000  # bindings or names
-PIECE: Final = 10  # of them, before others may have their turn
+PIECE: Final = 10  # of them per step
 SEPARATORS: Final = str.maketrans("/:-_ ", ".....")
 
-Hint = tuple[int, str]  # how near, 0 for the nearest; a sentence
+Hint = tuple[int, str]  # distance, 0 for the nearest, and a sentence
 
 
 class Hints:
-    """The nearest ones."""
+    """The nearest hints found so far."""
 
     def __init__(self) -> None:
         self._found: list[Hint] = []
 
     def add(self, hint: Hint | None) -> None:
-        """One more."""
+        """Add a hint."""
         if hint is not None and hint not in self._found:
             self._found = sorted([*self._found, hint], key=lambda each: each[0])[:MOST]
 
     @property
     def is_enough(self) -> bool:
-        """Whether no other one could be nearer."""
+        """Whether no further hint could be nearer."""
         return len(self._found) == MOST and self._found[-1][0] == 0
 
     @property
     def texts(self) -> list[str]:
-        """In sentences."""
+        """The hints as sentences."""
         return [text for _, text in self._found]
 
 
 def look(exchange: Exchange, keys: list[str], properties: BasicProperties, hints: Hints) -> Iterator[None]:
-    """Look at the bindings of an exchange, none of which matched; at some of them, then at the next ones."""
+    """Search the bindings of an exchange, none of which matched, in steps."""
     nearness = KINDS.get(type_of(exchange))
     if nearness is None:
         return
@@ -55,7 +55,7 @@ def look(exchange: Exchange, keys: list[str], properties: BasicProperties, hints
 
 
 def names(kind: str, name: str, known: Iterable[str], hints: Hints) -> Iterator[None]:
-    """Look for a name among others, in pieces too. kind: queue or exchange."""
+    """Search for a similar name, in steps. kind: queue or exchange."""
     if len(name) > MAX_NAME:
         return
     for at, other in enumerate(known):
@@ -85,7 +85,7 @@ def _where(binding: Binding) -> str:
 def _direct(binding: Binding, keys: list[str], properties: BasicProperties) -> Hint | None:
     for key in keys:
         if ("*" in binding.key or "#" in binding.key) and topic_parts(binding.key, key) is not None:
-            return (0, f"{_where(binding)} has wildcards, which count in a topic exchange only; this one is direct")
+            return (0, f"{_where(binding)} has wildcards, which only work in a topic exchange; this one is direct")
         how = _likeness(key, binding.key)
         if how is not None:
             return (how[0], f"{_where(binding)} {how[1]}")
@@ -98,14 +98,14 @@ def _topic(binding: Binding, keys: list[str], properties: BasicProperties) -> Hi
         if topic_parts(pattern.casefold(), key.casefold()) is not None:
             return (0, f"{_where(binding)} differs in upper and lower case")
         if topic_parts(pattern.casefold(), key.casefold().translate(SEPARATORS)) is not None:
-            return (1, f"{_where(binding)} would match if dots were between the words of the routing key")
+            return (1, f"{_where(binding)} would match if the words of the routing key were separated by dots")
         if "*" in pattern and topic_parts(pattern.replace("*", "#"), key) is not None:
             return (1, f"{_where(binding)} does not match: '*' stands for exactly one word, '#' for any number")
         wanted, words = split(pattern), split(key)
         if len(wanted) == len(words):
             others = [pair for pair in zip(wanted, words, strict=True) if pair[0] not in ("*", "#", pair[1])]
             if len(others) == 1 and is_similar(*others[0]):
-                return (2, f"{_where(binding)} has the word '{others[0][0]}' and not '{others[0][1]}'")
+                return (2, f"{_where(binding)} has the word '{others[0][0]}' instead of '{others[0][1]}'")
     return None
 
 
@@ -121,14 +121,14 @@ def _headers(binding: Binding, keys: list[str], properties: BasicProperties) -> 
         if found is not None:
             has, wants = value_of(found), value_of(field)
             if has.strip("'") == wants.strip("'"):
-                return (0, f"{to} wants header '{shortened(name)}' as a {field.type_name}, and not {found.type_name}")
+                return (0, f"{to} expects header '{shortened(name)}' as a {field.type_name}, not {found.type_name}")
             if mode.startswith("all") or has.casefold() == wants.casefold():
-                return (1, f"{to} wants header '{shortened(name)}' to be {wants}, and not {has}")
+                return (1, f"{to} expects header '{shortened(name)}' to be {wants}, not {has}")
         like = next((other for other in headers if name.casefold() == other.casefold() and name != other), None)
         if like is not None:
-            return (0, f"{to} wants header '{shortened(name)}', which differs from '{shortened(like)}'")
+            return (0, f"{to} expects header '{shortened(name)}', which differs from '{shortened(like)}'")
         if found is None and mode.startswith("all"):
-            return (2, f"{to} wants header '{shortened(name)}', which the message does not have")
+            return (2, f"{to} expects header '{shortened(name)}', which the message does not have")
     return None
 
 

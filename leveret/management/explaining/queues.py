@@ -1,4 +1,4 @@
-"""Queues: what becomes of a message that comes to a queue, as it is now, and where it goes if the queue gives it up."""
+"""What a queue, in its current state, would do with a message, and where it would be dead-lettered."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ REPLY: Final = "reply"
 def step_of(
     destination: Destination, keys: list[str], properties: BasicProperties, size: int, is_by_chance: bool
 ) -> QueueStep:
-    """What becomes of a message that comes to a queue. keys: its own, in front of those in CC and BCC."""
+    """What a queue would do with a message. keys: its own, followed by those in CC and BCC."""
     if not isinstance(destination, Queue):
-        text = "the reply goes straight to the channel that waits for it"
+        text = "the reply goes directly to the channel that waits for it"
         return QueueStep(destination.name, REPLY, TAKES, text, is_by_chance)
     queue = destination
     outcome, text = _outcome(queue, properties, size)
@@ -57,7 +57,7 @@ def name_of(policy: Policy | None) -> str | None:
 
 
 def said_by(queue: Queue, name: str, value: object) -> str:
-    """Who has said something of a queue: an argument, a policy or an operator policy. value: that counts."""
+    """The source of a setting: an argument, a policy or an operator policy. value: the effective value."""
     row = BY_NAME[name]
     field = queue.arguments.get(name)
     own: object = None if field is None else field.text if field.kind == LONGSTR else field.value
@@ -86,9 +86,12 @@ def _outcome(queue: Queue, properties: BasicProperties, size: int) -> tuple[str,
     duplicates = detours.duplicates
     value = None if duplicates is None else duplicates.value_in(properties)
     if duplicates is not None and value is not None and duplicates.knows(value):
-        return DUPLICATE, f"it has a message with the same {duplicates.by}: this one would be dropped, and confirmed"
+        return (
+            DUPLICATE,
+            f"it already had a message with the same {duplicates.by}: this one would be dropped and confirmed",
+        )
     if queue.fault:
-        return REFUSES, f"it is faulty, and takes nothing: {queue.fault}"
+        return REFUSES, f"it is faulty and accepts no messages: {queue.fault}"
     count = len(queue.ready) + len(queue.retries) + detours.held() + int(queue.letters)
     held = int(queue.ready.size + queue.retries.size + detours.held_bytes() + queue.letter_bytes)
     limits: list[str] = []
@@ -104,10 +107,10 @@ def _outcome(queue: Queue, properties: BasicProperties, size: int) -> tuple[str,
     if not settings.rejects:
         if settings.max_length == 0:
             return DROPS_HEAD, f"{full}: the message is dropped, unless a consumer takes it at once"
-        return DROPS_HEAD, f"{full}: it takes the message, and drops its oldest ones"
+        return DROPS_HEAD, f"{full}: it takes the message and drops its oldest ones"
     if settings.rejects_dead and settings.dead_letter_exchange is not None:
-        return REFUSES, f"{full}: it refuses the message, which becomes a dead letter"
-    return REFUSES, f"{full}: it refuses the message"
+        return REFUSES, f"{full}: it rejects the message, which becomes a dead letter"
+    return REFUSES, f"{full}: it rejects the message"
 
 
 def _find_ttl(queue: Queue, properties: BasicProperties, found: QueueStep) -> None:
@@ -129,25 +132,25 @@ def _take_notes(queue: Queue, properties: BasicProperties, found: QueueStep) -> 
     if not found.consumers:
         found.notes.append("it has no consumers: the message waits")
     elif consumers.exclusive:
-        found.notes.append("one consumer has it for itself")
+        found.notes.append("it has an exclusive consumer")
     elif settings.single_active:
-        found.notes.append("one of its consumers is active, the others wait")
+        found.notes.append("only one of its consumers is active; the others wait")
     if found.is_paused:
-        found.notes.append("it delivers nothing for now")
+        found.notes.append("it is paused and delivers nothing")
     if settings.delivery_rate:
         by = _by(queue, "x-delivery-rate", settings.delivery_rate)
-        found.notes.append(f"it delivers no more than {settings.delivery_rate:g} messages a second{by}")
+        found.notes.append(f"it delivers at most {settings.delivery_rate:g} messages per second{by}")
     if settings.hold_until and settings.hold_until in (properties.headers or {}):
         by = _by(queue, "x-hold-until-header", settings.hold_until)
-        found.notes.append(f"the message waits there until the time in its header '{settings.hold_until}'{by}")
+        found.notes.append(f"it holds the message until the time in its header '{settings.hold_until}'{by}")
     if settings.max_priority >= 0:
         level = min(properties.priority or 0, max(settings.max_priority, 1))
         found.notes.append(f"the message has priority {level} there")
     if settings.delivery_limit >= 0:
         by = _by(queue, "x-delivery-limit", settings.delivery_limit)
-        found.notes.append(f"a message is given up that came back more than {settings.delivery_limit} times{by}")
+        found.notes.append(f"it drops or dead-letters messages returned more than {settings.delivery_limit} times{by}")
     if queue.durable and properties.delivery_mode != 2 and settings.queue_type != "quorum":
-        found.notes.append("the message is not persistent, and gone after a restart")
+        found.notes.append("the message is not persistent, so a restart loses it")
 
 
 def _dead_letters(queue: Queue, keys: list[str], found: QueueStep) -> DeadLetterStep:

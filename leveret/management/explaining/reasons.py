@@ -1,4 +1,4 @@
-"""Reasons: why a binding is taken, by the type of its exchange. Whether it is, the router of the exchange has said."""
+"""Explain why a binding matches, by the type of its exchange. The exchange's router decides whether it matches."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from leveret.wire.fields import VOID, Field, Table
 from leveret.wire.properties import BasicProperties
 
 SHOWN: Final = 60  # characters of a value
-RANDOM: Final = ("x-random", "x-local-random")  # types that take one binding by chance
+RANDOM: Final = ("x-random", "x-local-random")  # types that choose one binding at random
 NAMED: Final = 5  # headers
 
 Reason = Callable[[Exchange, Binding, list[str], BasicProperties], str]
 
 
 def type_of(exchange: Exchange) -> str:
-    """The type that routes for it."""
+    """The type that determines its routing."""
     return routing_type(exchange.kind, exchange.arguments)
 
 
 def why(exchange: Exchange, binding: Binding, keys: list[str], properties: BasicProperties) -> str:
-    """Why an exchange takes one of its bindings for a message with these keys and properties."""
+    """Why a binding matches a message with these keys and properties."""
     reason = REASONS.get(type_of(exchange))
-    return "it takes each message" if reason is None else reason(exchange, binding, keys, properties)
+    return "it matches every message" if reason is None else reason(exchange, binding, keys, properties)
 
 
 def _direct(exchange: Exchange, binding: Binding, keys: list[str], properties: BasicProperties) -> str:
@@ -50,9 +50,9 @@ def _words(words: list[str]) -> str:
 
 
 def topic_parts(pattern: str, key: str) -> list[tuple[str, list[str]]] | None:
-    """What each word of a pattern stands for in a key; None where it does not match.
+    """The words of a key that each word of a pattern matches; None if the pattern does not match.
 
-    What is between two `#` is looked for from the left; what is behind the last one is at the end.
+    Words between two `#` are searched from the left; those after the last `#` must be at the end.
     """
     words = split(key)
     first, *others = _runs(split(pattern))
@@ -75,7 +75,7 @@ def topic_parts(pattern: str, key: str) -> list[tuple[str, list[str]]] | None:
 
 
 def _runs(wanted: list[str]) -> list[list[str]]:
-    """The words of a pattern, cut at each `#`."""
+    """The words of a pattern, split at each `#`."""
     runs: list[list[str]] = [[]]
     for word in wanted:
         if word == "#":
@@ -86,7 +86,7 @@ def _runs(wanted: list[str]) -> list[list[str]]:
 
 
 def _laid(wanted: list[str], words: list[str]) -> list[tuple[str, list[str]]] | None:
-    """Words of a pattern over as many of a key; None where they do not fit."""
+    """Match words of a pattern with the same number of words of a key; None if they differ."""
     if any(pattern not in ("*", word) for pattern, word in zip(wanted, words, strict=False)):
         return None
     return [(pattern, [word]) for pattern, word in zip(wanted, words, strict=False)]
@@ -99,12 +99,12 @@ def _headers(exchange: Exchange, binding: Binding, keys: list[str], properties: 
     if mode.startswith("any"):
         return f"x-match is {mode}, and {_named(fitting, wanted)}"
     if not wanted:
-        return "it asks for no header"
+        return "it requires no headers"
     return f"x-match is {mode}, and {_named(fitting, wanted)}"
 
 
 def headers_wanted(binding: Binding) -> tuple[str, list[tuple[str, Field]]]:
-    """How headers are matched, and which are wanted."""
+    """The match mode of a headers binding, and its expected headers."""
     arguments = binding.arguments
     mode = arguments["x-match"].text if "x-match" in arguments else "all"
     return mode, [
@@ -115,14 +115,16 @@ def headers_wanted(binding: Binding) -> tuple[str, list[tuple[str, Field]]]:
 
 
 def header_fits(wanted: Field, field: Field | None) -> bool:
-    """Whether a header is as a binding wants it."""
+    """Whether a header matches the value of a binding."""
     return field is not None and (wanted.kind == VOID or wanted.comparable() == field.comparable())
 
 
 def _named(names: list[str], wanted: list[tuple[str, Field]]) -> str:
     fields = dict(wanted)
     shown = [
-        f"{shortened(name)} is there" if fields[name].kind == VOID else f"{shortened(name)} is {value_of(fields[name])}"
+        f"{shortened(name)} is present"
+        if fields[name].kind == VOID
+        else f"{shortened(name)} is {value_of(fields[name])}"
         for name in names[:NAMED]
     ]
     more = len(names) - NAMED
@@ -130,7 +132,7 @@ def _named(names: list[str], wanted: list[tuple[str, Field]]) -> str:
 
 
 def value_of(field: Field) -> str:
-    """The value of a header, with its type where that could be taken for another one."""
+    """A readable form of a header's value."""
     value = field.value
     if isinstance(value, bytes):
         return f"'{shortened(value.decode('utf-8', 'surrogateescape'))}'"
@@ -142,7 +144,7 @@ def value_of(field: Field) -> str:
 
 
 def shortened(text: str) -> str:
-    """A text that may be long."""
+    """A text, cut if long."""
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
@@ -164,11 +166,11 @@ def _modulus_hash(exchange: Exchange, binding: Binding, keys: list[str], propert
 
 
 def _random(exchange: Exchange, binding: Binding, keys: list[str], properties: BasicProperties) -> str:
-    return f"of {len(exchange.bindings)} bindings, one is taken by chance"
+    return f"of {len(exchange.bindings)} bindings, one is chosen at random"
 
 
 def _federation(exchange: Exchange, binding: Binding, keys: list[str], properties: BasicProperties) -> str:
-    return "the message may go on to the downstream"
+    return "the message may be forwarded to the downstream"
 
 
 REASONS: Final[dict[str, Reason]] = {

@@ -1,4 +1,4 @@
-"""Shapes: what is asked, and the steps of the answer, in flat lists: a way may be longer than JSON is deep."""
+"""The question, and the steps of the answer. Lists are flat, as a path may be longer than JSON can be nested."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from leveret.wire.properties import BasicProperties
 
 
 class Question:
-    """A message that nobody has published. size: bytes of its body. user: who would; None for anybody."""
+    """A hypothetical message. size: of its body in bytes. user: the publisher; None to skip permission checks."""
 
     def __init__(self, exchange: str, key: str, properties: BasicProperties, size: int, user: User | None) -> None:
         self.exchange = exchange
@@ -22,9 +22,9 @@ class Question:
 
 
 class Check(msgspec.Struct, omit_defaults=True):
-    """Something that is looked at before a message is routed.
+    """A check before a message is routed.
 
-    what: permission, exchange, size, properties or topic_permission. pattern: of the permission that decides.
+    what: permission, exchange, size, properties or topic_permission. pattern: of the deciding permission.
     """
 
     what: str
@@ -34,7 +34,7 @@ class Check(msgspec.Struct, omit_defaults=True):
 
 
 class Interception(msgspec.Struct, omit_defaults=True):
-    """What an exchange does with a message before it routes it. what: delay, deduplication or history."""
+    """What an exchange does with a message before routing. what: delay, deduplication or history."""
 
     what: str
     text: str
@@ -43,8 +43,8 @@ class Interception(msgspec.Struct, omit_defaults=True):
 
 
 class BindingStep(msgspec.Struct, omit_defaults=True):
-    """A binding that the message takes. reason: why. is_by_chance: or another one. was_visited: the message has been in
-    the exchange that it leads to, and goes through each only once. arguments: left out where they are long.
+    """A binding that matches. reason: why. is_by_chance: one of several at random. was_visited: its target exchange
+    was already visited, and a message passes each only once. arguments: left out if long.
     """
 
     destination: str
@@ -57,7 +57,7 @@ class BindingStep(msgspec.Struct, omit_defaults=True):
 
 
 class AlternateStep(msgspec.Struct):
-    """The exchange that takes what finds no binding. said_by: an argument or a policy."""
+    """The alternate exchange, for messages without a matching binding. said_by: an argument or a policy."""
 
     exchange: str
     said_by: str
@@ -66,11 +66,11 @@ class AlternateStep(msgspec.Struct):
 
 
 class ExchangeStep(msgspec.Struct, omit_defaults=True):
-    """An exchange that the message comes to.
+    """An exchange that the message reaches.
 
-    came_from: the place of the exchange before it in the list; None for the first one. came_by: publish, dead_letter,
-    binding or alternate. keys: those that it looks up. bindings: how many it has; matched: how many of these are taken,
-    of which `matches` has the first ones. text: what happens, in a sentence.
+    came_from: index of the previous exchange in the list; None for the first one. came_by: publish, dead_letter,
+    binding or alternate. keys: routing keys it uses. bindings: their number; matched: the number of matching ones, the
+    first of which are in `matches`. text: what happens, as a sentence.
     """
 
     name: str
@@ -91,10 +91,10 @@ class ExchangeStep(msgspec.Struct, omit_defaults=True):
 
 
 class DeadLetterStep(msgspec.Struct, omit_defaults=True):
-    """Where messages go that a queue gives up. reasons: why it may give up this one.
+    """Where a queue sends dead letters. reasons: why it may dead-letter this message.
 
-    routing_keys: with which they are published. path: the place of that way in the list; None where it is not followed
-    any further. comes_back: it leads to the same queue again, which ends it unless it was rejected.
+    routing_keys: of the dead letters. path: index of their path in the list; None if not followed. comes_back: the path
+    returns to the same queue; a message that was not rejected on the way is dropped there.
     """
 
     exchange: str
@@ -107,11 +107,10 @@ class DeadLetterStep(msgspec.Struct, omit_defaults=True):
 
 
 class QueueStep(msgspec.Struct, omit_defaults=True):
-    """A queue that the message comes to.
+    """A queue that the message reaches.
 
-    type: classic, quorum, or reply for the way back of direct reply-to. outcome: takes, drops_head, refuses or
-    duplicate. is_by_chance: the message comes to this one or to another. ttl_ms: after which it expires.
-    notes: what else there is to say, in sentences.
+    type: classic, quorum, or reply for direct reply-to. outcome: takes, drops_head, refuses or duplicate.
+    is_by_chance: chosen at random. ttl_ms: time to live. notes: further remarks, as sentences.
     """
 
     name: str
@@ -133,9 +132,9 @@ class QueueStep(msgspec.Struct, omit_defaults=True):
 
 
 class Path(msgspec.Struct, omit_defaults=True):
-    """One way: of the publish, or of dead letters. exchanges: in the order in which the message comes to them.
+    """One path: of the publish, or of dead letters. exchanges: in the order in which the message reaches them.
 
-    queue_count: how many queues it leads to, of which `queues` has the first ones.
+    queue_count: the number of queues it reaches, the first of which are in `queues`.
     """
 
     exchange: str
@@ -146,11 +145,11 @@ class Path(msgspec.Struct, omit_defaults=True):
 
 
 class Explanation(msgspec.Struct):
-    """Which way a message would take. Nothing has happened.
+    """The route that a message would take.
 
-    outcome: routed, unroutable or refused. conclusion: the same in a sentence. paths: of the publish, then those of
-    dead letters. queues: names of those that the publish leads to. is_complete: no step is left out. is_exact: nothing
-    has changed while it was looked at.
+    outcome: routed, unroutable or refused. conclusion: the same as a sentence. paths: of the publish, then of dead
+    letters. queues: names of the queues that the publish reaches. is_complete: no step is left out. is_exact: the
+    topology did not change during the check.
     """
 
     outcome: str

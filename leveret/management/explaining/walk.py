@@ -1,7 +1,7 @@
-"""Walk: from an exchange along bindings, as Exchange.route() goes, with every step written down.
+"""Walk: follow the bindings of exchanges as Exchange.route() does, recording each step.
 
-Which bindings match is asked of the router of each exchange; which way an exchange takes by chance is left open, and
-all of them are followed. What somebody would see is bounded, what is counted is not.
+The router of each exchange decides which bindings match. For random exchanges, all choices are followed. The number of
+recorded steps is limited; counts are exact.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from leveret.management.explaining.reasons import RANDOM, type_of, why
 from leveret.management.explaining.shapes import AlternateStep, BindingStep, ExchangeStep, Interception, QueueStep
 from leveret.wire.properties import BasicProperties
 
-MOST_EXCHANGES: Final = 200  # that are shown
-MOST_MATCHES: Final = 500  # bindings that are shown
-MOST_QUEUES: Final = 200  # that are looked at, and shown
-MOST_ARGUMENTS: Final = 1_000  # bytes of those of one binding
+MOST_EXCHANGES: Final = 200  # shown
+MOST_MATCHES: Final = 500  # bindings shown
+MOST_QUEUES: Final = 200  # inspected and shown
+MOST_ARGUMENTS: Final = 1_000  # bytes, for one binding
 AGAIN: Final = "again"
-PIECE: Final = 50  # bindings that are followed before others may have their turn
+PIECE: Final = 50  # bindings per step
 
 
 class Room:
-    """What may still be shown in one answer. is_enough: nothing was left out."""
+    """The remaining space in one answer. is_enough: nothing was left out."""
 
     def __init__(self) -> None:
         self.is_enough = True
@@ -43,16 +43,16 @@ class Room:
         }
 
     def take(self, kind: type[msgspec.Struct]) -> bool:
-        """Whether there is room for one more of a kind."""
+        """Whether one more step of this kind can be shown."""
         self._left[kind] -= 1
         self.is_enough &= self._left[kind] >= 0
         return self._left[kind] >= 0
 
 
 class Walk:
-    """One way. exchanges: steps, in order. found: queues by whether it is left to chance that they get the message.
+    """One path. exchanges: steps, in order. found: queues, and whether they get the message only at random.
 
-    nothing_at: exchanges of which no binding matched.
+    nothing_at: exchanges without a matching binding.
     """
 
     def __init__(self, vhost: VirtualHost, keys: list[str], properties: BasicProperties, room: Room) -> None:
@@ -63,13 +63,13 @@ class Walk:
         self._vhost = vhost
         self._keys = keys
         self._properties = properties
-        self._seen: dict[Exchange, bool] = {}  # by whether it is left to chance that the message comes there
-        self._pending: list[tuple[Exchange, str, int | None]] = []  # how they are come to, and from where
+        self._seen: dict[Exchange, bool] = {}  # whether the message reaches it only at random
+        self._pending: list[tuple[Exchange, str, int | None]] = []  # exchange, how it is reached, and from where
         self._room = room
-        self._is_again = False  # the exchange at hand was visited before, and only its queues are certain now
+        self._is_again = False  # the current exchange was visited before, but only now its queues are certain
 
     def go(self, exchange: Exchange, came_by: str) -> Iterator[None]:
-        """Go all the way from an exchange, in pieces."""
+        """Follow the path from an exchange, in steps."""
         self._seen[exchange] = False
         self._pending.append((exchange, came_by, None))
         at = 0
@@ -102,7 +102,7 @@ class Walk:
         )
 
     def _visit(self, exchange: Exchange, step: ExchangeStep, place: int | None) -> Iterator[None]:
-        """Look where an exchange sends the message, and write that down."""
+        """Record where an exchange sends the message."""
         kept = self._intercept(exchange, step)
         is_dropped = kept is not None
         if is_dropped:
@@ -118,7 +118,7 @@ class Walk:
             self.nothing_at.append(exchange)
 
     def _look_up(self, exchange: Exchange, step: ExchangeStep) -> None:
-        """What the default exchange does: each key is the name of a queue."""
+        """Route through the default exchange: each key is the name of a queue."""
         for key in step.keys:
             queue = self._vhost.find_queue(key)
             if queue is None:
@@ -145,7 +145,7 @@ class Walk:
                     yield
 
     def _take(self, exchange: Exchange, binding: Binding, step: ExchangeStep, place: int | None, is_open: bool) -> None:
-        """The message takes a binding. is_open: or another one."""
+        """Record a matching binding. is_open: it is one of several choices at random."""
         step.matched += 1
         is_by_chance = is_open or self._seen[exchange]
         was_visited = False
@@ -173,7 +173,7 @@ class Walk:
         self.found[queue] = self.found.get(queue, True) and is_by_chance
 
     def _come_to(self, exchange: Exchange, came_by: str, place: int | None, is_by_chance: bool) -> bool:
-        """The message comes to another exchange. Returns: whether it was there before."""
+        """The message reaches another exchange. Returns: whether it was already visited."""
         if exchange in self._seen:
             if self._seen[exchange] and not is_by_chance:
                 self._seen[exchange] = False
@@ -184,24 +184,24 @@ class Walk:
         return False
 
     def _intercept(self, exchange: Exchange, step: ExchangeStep) -> list[Destination] | None:
-        """What is done with the message first. Returns: what takes it in place of the bindings; None for nothing."""
+        """Apply interceptors. Returns: destinations that replace the bindings, or None."""
         headers = self._properties.headers or {}
         found = step.interceptions = []
         for interceptor in exchange.interceptors:
             if isinstance(interceptor, Deduplication):
                 kept = interceptor.foresee(self._properties)
                 if kept is not None:
-                    text = "it has had a message with the same value: this one is dropped, and confirmed"
+                    text = "it already had a message with the same value: this one is dropped and confirmed"
                     found.append(Interception("deduplication", text, is_duplicate=True))
                     return kept
-                found.append(Interception("deduplication", "it has had no message with the same value"))
+                found.append(Interception("deduplication", "it had no message with the same value"))
             elif isinstance(interceptor, Delay):
                 delay_ms = delay_of(headers.get("x-delay"))
                 if delay_ms:
-                    text = f"it holds the message for {delay_ms} ms, and then routes it as its bindings are by then"
+                    text = f"it holds the message for {delay_ms} ms, and then routes it by its bindings at that time"
                     found.append(Interception("delay", text, delay_ms))
             elif isinstance(interceptor, History):
-                found.append(Interception("history", "it keeps the message for queues that are bound later"))
+                found.append(Interception("history", "it stores the message for queues bound later"))
         return None
 
     def _try_alternate(self, exchange: Exchange, step: ExchangeStep, place: int | None) -> None:
@@ -224,7 +224,7 @@ class Walk:
         step.alternate = AlternateStep(exchange.alternate, who, alternate is not None, is_taken)
 
     def _sentence(self, exchange: Exchange, step: ExchangeStep, is_dropped: bool) -> str:
-        """What happens at an exchange."""
+        """What happens at an exchange, as a sentence."""
         if is_dropped:
             text = "the message is a duplicate"
         elif not exchange.name:
@@ -240,7 +240,7 @@ class Walk:
             elif not step.matched:
                 text = f"none of its {step.bindings} bindings matches"
             elif type_of(exchange) in RANDOM:
-                text = f"one of its {step.bindings} bindings is taken, by chance"
+                text = f"one of its {step.bindings} bindings is chosen at random"
         alternate = step.alternate
         if alternate is None or step.matched:
             return text

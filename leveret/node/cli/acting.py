@@ -1,6 +1,6 @@
-"""leveret messages move, copy, delete, requeue, redrive and edit: to do something with messages of a queue.
+"""leveret messages move, copy, delete, requeue, redrive and edit: act on messages of a queue.
 
-First it is counted what would be done, and somebody at a terminal is asked; with --yes it is done at once.
+The command first counts what it would do, and asks at a terminal. With --yes it acts at once.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from leveret.node.cli.transfer import Stop
 from leveret.node.cli.work import Account, Work
 from leveret.node.printable import say, say_json
 
-PANEL: Final = "How it is done"
+PANEL: Final = "Execution"
 
 
 def _option(*names: str, text: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=PANEL, **more)
 
 
-ToQueue = Annotated[str | None, typer.Option("--to", help="The queue where they go.", autocompletion=of_queues)]
+ToQueue = Annotated[str | None, typer.Option("--to", help="Destination queue.", autocompletion=of_queues)]
 ToExchange = Annotated[
-    str | None, typer.Option("--to-exchange", help="The exchange where they go.", autocompletion=of_exchanges)
+    str | None, typer.Option("--to-exchange", help="Destination exchange.", autocompletion=of_exchanges)
 ]
-Key = Annotated[str | None, typer.Option(help="Their routing key there, instead of each one's own.")]
+Key = Annotated[str | None, typer.Option(help="New routing key. Default: each message keeps its own.")]
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a command is done, whatever it does."""
+    """The options that all acting commands share."""
 
     rate: int | None
     dry_run: bool
@@ -52,40 +52,43 @@ class Way:
 
 
 WAY: Final[dict[str, tuple[Any, Any]]] = {
-    "rate": (Annotated[int | None, _option("--rate", text="At most so many in a second.", min=1, max=1_000_000)], None),
-    "dry_run": (Annotated[bool, _option("--dry-run", text="Only count what would be done.")], False),
-    "yes": (Annotated[bool, _option("--yes", "-y", text="Do it at once, without counting and asking first.")], False),
-    "as_json": (Annotated[bool, _option("--json", text="Print what was done as JSON.")], False),
+    "rate": (
+        Annotated[int | None, _option("--rate", text="Maximum number of messages per second.", min=1, max=1_000_000)],
+        None,
+    ),
+    "dry_run": (Annotated[bool, _option("--dry-run", text="Only count the messages; change nothing.")], False),
+    "yes": (Annotated[bool, _option("--yes", "-y", text="Act at once, without counting and asking first.")], False),
+    "as_json": (Annotated[bool, _option("--json", text="Print the result as JSON.")], False),
 }
 
 
 def some_way(function: Callable[..., None]) -> Callable[..., None]:
-    """A command that acts; its function gets how as `way`."""
+    """A command with the options of WAY; its function gets them as `way`."""
     return grouped(function, "way", WAY, Way)
 
 
 @dataclass(frozen=True)
 class Words:
-    """How an action is called. do, done, would: as in `Move 3 messages`, `Moved 3 messages` and `would be moved`.
+    """The words for an action. do, done, would: as in `Move 3 messages`, `Moved 3 messages` and `would be moved`.
 
-    where: what is said behind it.
+    where: the end of the sentence, such as the destination.
 
-    rest: what is said of messages that it did not come to.
+    rest: describes the messages not yet processed.
     """
 
     do: str
     done: str
     would: str
     where: str = ""
-    rest: str = "the rest is where it was"
+    rest: str = "the rest was not changed"
 
     def sentence(self, verb: str, account: Account, queue: str) -> str:
-        """`Moved 3 messages of queue 'a' to queue 'b'`, with what became of others."""
+        """`Moved 3 messages of queue 'a' to queue 'b'`, and the counts of failures."""
         text = f"{verb} {messages(account.done)} of queue '{queue}'{self.where}"
         more = [
             f"{count:,} {what}"
             for count, what in (
-                (account.gone, "gone meanwhile"),
+                (account.gone, "already gone"),
                 (account.refused, "refused"),
                 (account.unsafe, "not written to the disk"),
             )
@@ -94,38 +97,38 @@ class Words:
         return "; ".join([text, *more, *self.left_alone(account)])
 
     def counted(self, account: Account, queue: str) -> str:
-        """`3 of 10 messages of queue 'a' would be moved to queue 'b'`, and what would be left alone."""
+        """`3 of 10 messages of queue 'a' would be moved to queue 'b'`, and the counts of skipped ones."""
         text = f"{account.done:,} of {messages(account.total)} of queue '{queue}' would {self.would}{self.where}"
         return "; ".join([text, *self.left_alone(account)]) + "."
 
     def so_far(self, account: Account, queue: str) -> str:
-        """What was done before it ended early, and how to go on."""
+        """What was done before an early end, and how to continue."""
         done = self.sentence(self.done, account, queue)
-        sure = "" if account.is_sure else ", as far as is known"
-        how = f" Go on with: {going_on.command(account.place)}" if account.place and account.is_sure else ""
+        sure = "" if account.is_sure else ", as far as known"
+        how = f" Continue with: {going_on.command(account.place)}" if account.place and account.is_sure else ""
         return f"{done[0].lower()}{done[1:]}{sure}; {self.rest}.{how}"
 
     def stopped(self, account: Account, queue: str) -> str:
-        """Why it did not go on, and what was done before."""
+        """Why the action stopped, and what was done before."""
         if not account.looked:
             return account.error
         return f"{account.error}; {self.so_far(account, queue)}"
 
     def left_alone(self, account: Account) -> list[str]:
-        """How many were left alone, and why."""
-        return [f"{count:,} left alone: {reason}" for reason, count in sorted(account.skipped.items())]
+        """The counts of skipped messages, with reasons."""
+        return [f"{count:,} skipped: {reason}" for reason, count in sorted(account.skipped.items())]
 
 
 def _destination(
     queue: str | None, exchange: str | None, key: str | None, is_needed: bool = True
 ) -> tuple[dict[str, Any], str]:
-    """Where messages go, as the API is asked and in words."""
+    """The destination of messages, as fields of the API request and in words."""
     if queue is not None and exchange is not None:
-        raise typer.BadParameter("messages go to a queue or to an exchange, not to both", param_hint="--to")
+        raise typer.BadParameter("give either --to or --to-exchange", param_hint="--to")
     if is_needed and queue is None and exchange is None:
-        raise typer.BadParameter("say where to: --to QUEUE, or --to-exchange EXCHANGE with --key")
+        raise typer.BadParameter("give --to QUEUE, or --to-exchange EXCHANGE, optionally with --key")
     if key is not None and exchange is None:
-        raise typer.BadParameter("a queue takes them as they are; --key goes with --to-exchange", param_hint="--key")
+        raise typer.BadParameter("--key requires --to-exchange", param_hint="--key")
     if queue is not None:
         return {"to_queue": queue}, f" to queue '{queue}'"
     if exchange is None:
@@ -148,9 +151,9 @@ def move(
     key: Key = None,
     vhost: Vhost = "/",
 ) -> None:
-    """Move messages to another queue, or through an exchange.
+    """Move messages to another queue or to an exchange.
 
-    Each is in one of the queues at any time, also when the broker crashes. It keeps its properties, key and age.
+    Safe against broker crashes. Messages keep their properties, routing key and age.
     """
     request, where = _destination(to, to_exchange, key)
     words = Words("Move", "Moved", "be moved", where)
@@ -170,7 +173,7 @@ def copy(
     key: Key = None,
     vhost: Vhost = "/",
 ) -> None:
-    """Copy messages to another queue, or through an exchange. They stay where they are as well."""
+    """Copy messages to another queue or to an exchange."""
     request, where = _destination(to, to_exchange, key)
     words = Words("Copy", "Copied", "be copied", where, "the rest was not copied")
     _act(target, choice, queue, vhost, {"action": "copy", **request}, words, way)
@@ -186,7 +189,7 @@ def delete(
     queue: QueueName,
     vhost: Vhost = "/",
 ) -> None:
-    """Delete messages. None of them becomes a dead letter, and none comes back."""
+    """Delete messages for good, without dead-lettering them."""
     words = Words("Delete", "Deleted", "be deleted")
     _act(target, choice, queue, vhost, {"action": "delete"}, words, way)
 
@@ -201,12 +204,15 @@ def requeue(
     queue: QueueName,
     to_front: Annotated[
         bool,
-        typer.Option("--to-front", help="In front of all others, until they are delivered or the broker restarts."),
+        typer.Option(
+            "--to-front",
+            help="Move to the head of the queue instead, until the messages are delivered or the broker restarts.",
+        ),
     ] = False,
     vhost: Vhost = "/",
 ) -> None:
-    """Put messages at the end of their queue, so that those behind them come first; or in front of all others."""
-    words = Words("Requeue", "Requeued", "be requeued", " in front of it" if to_front else " at its end")
+    """Move messages to the end of their queue, or to its head."""
+    words = Words("Requeue", "Requeued", "be requeued", " at its head" if to_front else " at its end")
     _act(target, choice, queue, vhost, {"action": "requeue", "to_front": to_front}, words, way)
 
 
@@ -220,12 +226,12 @@ def redrive(
     queue: QueueName,
     max_redrives: Annotated[
         int,
-        typer.Option("--max-redrives", min=1, max=1_000_000, help="Leave alone what was sent back so often."),
+        typer.Option("--max-redrives", min=1, max=1_000_000, help="Skip messages already sent back this many times."),
     ] = 3,
     vhost: Vhost = "/",
 ) -> None:
-    """Send dead letters back to the queues in which they died. Without a condition, all of them."""
-    words = Words("Send", "Sent", "be sent", " home")
+    """Send dead letters back to the queues where they died: all of them, unless you give conditions."""
+    words = Words("Send", "Sent", "be sent", " back")
     request = {"action": "redrive", "max_redrives": max_redrives}
     _act(target, choice, queue, vhost, request, words, way, needs_choice=False)
 
@@ -238,23 +244,26 @@ def edit(
     choice: Choice,
     way: Way,
     queue: QueueName,
-    set_body: Annotated[str | None, typer.Option(help="Their new body, as a text.")] = None,
-    set_body_file: Annotated[str | None, typer.Option(help="File with their new body, - for standard input.")] = None,
-    set_property: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of a property. Repeatable.")] = None,
-    set_header: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE; the value is JSON, else a text. Repeatable.")
+    set_body: Annotated[str | None, typer.Option(help="The new body as text.")] = None,
+    set_body_file: Annotated[
+        str | None, typer.Option(help="File that contains the new body; - for standard input.")
     ] = None,
-    remove_property: Annotated[list[str] | None, typer.Option(help="A property to take away. Repeatable.")] = None,
-    remove_header: Annotated[list[str] | None, typer.Option(help="A header to take away. Repeatable.")] = None,
+    set_property: Annotated[list[str] | None, typer.Option(help="Set a property, as NAME=VALUE. Repeatable.")] = None,
+    set_header: Annotated[
+        list[str] | None,
+        typer.Option(help="Set a header, as NAME=VALUE. A value that is not JSON is text. Repeatable."),
+    ] = None,
+    remove_property: Annotated[list[str] | None, typer.Option(help="Remove a property. Repeatable.")] = None,
+    remove_header: Annotated[list[str] | None, typer.Option(help="Remove a header. Repeatable.")] = None,
     to: ToQueue = None,
     to_exchange: ToExchange = None,
     key: Key = None,
     vhost: Vhost = "/",
 ) -> None:
-    """Change messages, and put them at the end of their queue, or elsewhere. What is not named stays as it is."""
+    """Change the given parts of messages, and republish them at the end of their queue or elsewhere."""
     request, where = _destination(to, to_exchange, key, is_needed=False)
     if set_body is not None and set_body_file is not None:
-        raise typer.BadParameter("give the body once, with --set-body or with --set-body-file")
+        raise typer.BadParameter("give either --set-body or --set-body-file")
     change: dict[str, Any] = {
         "properties": {
             **dict.fromkeys(name.replace("-", "_") for name in remove_property or []),
@@ -266,8 +275,8 @@ def edit(
         change["payload"] = base64.b64encode(body_of(set_body, set_body_file)).decode()
         change["payload_encoding"] = "base64"
     elif not change["properties"] and not change["headers"]:
-        raise typer.BadParameter("say what to change, as with --set-body, --set-header or --remove-header")
-    words = Words("Change", "Changed", "be changed", f" on the way{where or ' to its end'}")
+        raise typer.BadParameter("give at least one change, such as --set-body, --set-header or --remove-header")
+    words = Words("Change", "Changed", "be changed", f" and republished{where or ' at its end'}")
     _act(target, choice, queue, vhost, {"action": "republish", "edit": change, **request}, words, way)
 
 
@@ -282,9 +291,9 @@ def _act(
     needs_choice: bool = True,
 ) -> None:
     if needs_choice and not choice.is_narrow and not choice.everything:
-        raise typer.BadParameter("say which messages are meant: with conditions as --where, with --id, or with --all")
+        raise typer.BadParameter("choose messages with conditions such as --where, with --id, or with --all")
     if not way.yes and not way.dry_run and not asks(False):
-        raise typer.BadParameter("nobody can be asked here whether this is meant: add --yes, or --dry-run to count")
+        raise typer.BadParameter("this is not a terminal, so the command cannot ask: add --yes, or --dry-run to count")
     with broker_at(target) as broker:
         work = Work(broker, queue, vhost, choice, {**request, "rate": way.rate})
         if not way.yes:
@@ -317,8 +326,8 @@ def _act(
         say(f"{words.sentence(words.done, account, queue)}.")
     say_lost(account.missing, account.undecided, queue)
     if account.place is not None and account.found == choice.limit:
-        say(f"The limit is reached. Go on with: {going_on.command(account.place)}", aside=True)
+        say(f"Limit reached. Continue with: {going_on.command(account.place)}", aside=True)
     if account.refused:
-        refuse(f"there is no room for {messages(account.refused)} in the queue; what was refused is where it was")
+        refuse(f"the queue has no room for {messages(account.refused)}; refused messages were not changed")
     if account.unsafe:
-        refuse(f"{messages(account.unsafe)} cannot be written to the disk, and will not outlive the broker")
+        refuse(f"{messages(account.unsafe)} could not be written to disk, and will be lost when the broker stops")

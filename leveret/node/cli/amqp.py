@@ -1,5 +1,5 @@
-"""Connections for AmqpClient: to the broker of this machine through its control socket, without a password; to one
-elsewhere through the port that its HTTP API names.
+"""Open AMQP connections: to a local broker through its control socket, without a password; to a remote broker through
+the port that its HTTP API reports.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from leveret.node.cli.target import BrokerError, Target
 
 
 def connect_amqp(target: Target, vhost: str) -> AmqpClient:
-    """A client of the broker that is meant; the command ends if there is none, or it does not let the user in."""
+    """An AMQP client of the target broker. Ends the command if there is none, or if the login fails."""
     try:
         if target.is_remote:
             place, ca_file = where(target)
@@ -27,7 +27,7 @@ def connect_amqp(target: Target, vhost: str) -> AmqpClient:
 
 
 def _dial(target: Target, place: Place, ca_file: str) -> socket.socket:
-    """A connection to the AMQP port of a broker elsewhere, with TLS if its API has that."""
+    """A connection to the AMQP port of a remote broker, with TLS if its API uses https."""
     from leveret.node.cli.remote import RemoteBroker
 
     try:
@@ -40,10 +40,10 @@ def _dial(target: Target, place: Place, ca_file: str) -> socket.socket:
     protocol = "amqp" if context is None else "amqp/ssl"
     ports = [each["port"] for each in listeners if each["protocol"] == protocol]
     if not ports:
-        refuse(f"{place.shown} names no port for {protocol}, which this needs")
+        refuse(f"{place.shown} reports no port for {protocol}, which this command needs")
     try:
         raw = socket.create_connection((place.host, ports[0]), CONNECT_S)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return raw if context is None else context.wrap_socket(raw, server_hostname=place.host)
     except OSError as error:
-        refuse(f"cannot connect to {place.host}:{ports[0]} for AMQP, which this needs: {error.strerror or error}")
+        refuse(f"cannot connect to the AMQP port {place.host}:{ports[0]}: {error.strerror or error}")

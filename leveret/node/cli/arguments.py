@@ -1,4 +1,4 @@
-"""What several commands take: arguments of queues and exchanges, and the examples in their help."""
+"""Shared by several commands: the --argument option, and examples for help texts."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import typer
 
 Argument = Annotated[
     list[str] | None,
-    typer.Option("--argument", "-a", help="NAME=VALUE of an argument; the value is JSON, else a text. Repeatable."),
+    typer.Option("--argument", "-a", help="NAME=VALUE. A value that is not JSON is text. Repeatable."),
 ]
 
 
 def examples(*commands: str) -> str:
-    """The end of a help text: commands that do something useful. Paragraphs are lines there."""
+    """Examples for the end of a help text. Rich needs a blank line between lines."""
     return "\n\n".join(["Examples:", *(f"$ leveret {command.replace('[', chr(92) + '[')}" for command in commands)])
 
 
 def arguments_of(given: list[str] | None) -> dict[str, Any]:
-    """Arguments by name."""
+    """Parse --argument options into a table."""
     return {name: _value(value) for name, value in map(pair, given or [])}
 
 
 def pair(text: str) -> tuple[str, str]:
-    """NAME=VALUE. Raises: typer.BadParameter."""
+    """Split NAME=VALUE. Raises: typer.BadParameter."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise typer.BadParameter(f"'{text}' is not NAME=VALUE")

@@ -1,6 +1,6 @@
-"""Asking a running broker for operations of its HTTP API: over HTTP, or through its control socket without HTTP.
+"""Call operations of a broker's HTTP API, over HTTP or through the control socket.
 
-Whatever goes wrong ends the command with one sentence and status 1.
+An error ends the command with one sentence and status 1.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from leveret.node.cli.remote import Place, RemoteBroker, Reply, Unreachable, rea
 from leveret.node.cli.target import URL_VARIABLE, BrokerError, Link, Target, reach, url_in_environment
 
 PAGE = 500
-BUSY = "busy"  # the error of an answer to somebody who may try again in a moment
+BUSY = "busy"  # the API error that asks the client to retry
 BUSY_S = 0.5
 TRIES = 20
 LOGIN_FAILED = "not_authorized"
-ODD = "what answers there is no HTTP API of a Leveret; check the URL"
+ODD = "the server is not the HTTP API of a Leveret broker; check the URL"
 NOT_THERE = ("", "Not Found", "vhost_not_found", "queue_not_found", "exchange_not_found")
 
 
 class Refused(Exception):
-    """A broker does not do it; the text says why."""
+    """The broker refused a request. The text says why."""
 
 
 def path(*parts: str) -> str:
-    """A path of the API: words, and names as they stand in paths."""
+    """A path of the API from unescaped parts."""
     return "".join(f"/{quote(part, safe='', errors='surrogateescape')}" for part in parts)
 
 
 class Asker(Protocol):
-    """What asks. Raises: Unreachable."""
+    """Sends requests to the API of a broker. Raises: Unreachable."""
 
     def ask(
         self,
@@ -50,17 +50,17 @@ class Asker(Protocol):
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Ask an operation. path: below /api."""
+        """Call an operation. path: below /api."""
 
     def stream(self, method: str, path: str, body: object) -> Reply | Iterator[bytes]:
-        """Ask an operation whose answer goes on. Returns: its pieces as they come, or why it is refused."""
+        """Call an operation with a streamed answer. Returns: its pieces as they arrive, or the reply if it failed."""
 
     def close(self) -> None:
-        """Ask no more."""
+        """Close the connection."""
 
 
 class LocalBroker:
-    """Asks through a control socket, as an administrator."""
+    """Sends requests through a control socket, as an administrator."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -87,9 +87,9 @@ class LocalBroker:
         return Reply(heads[-1]["status"], heads[-1]["headers"], b"".join(pieces))
 
     def stream(self, method: str, path: str, body: object) -> Reply | Iterator[bytes]:
-        """Ask an operation whose answer goes on. Returns: its pieces as they come, or why it is refused.
+        """Call an operation with a streamed answer. Returns: its pieces as they arrive, or the reply if it failed.
 
-        Raises: Unreachable, the pieces too. Who does not read them to their end asks no more.
+        Raises: Unreachable, also while reading the pieces. Read all pieces before the next request.
         """
         arguments: dict[str, object] = {"method": method, "path": path, "query": {}, "headers": {}}
         heads = self._link.stream("ask", arguments, json.dumps(body).encode())
@@ -110,12 +110,12 @@ class LocalBroker:
             raise Unreachable(str(error), error.is_gone) from None
 
     def close(self) -> None:
-        """Ask no more."""
+        """Close the connection."""
         self._link.__exit__()
 
 
 class Broker:
-    """A running broker, asked for operations of its API. Whatever is refused ends the command."""
+    """A running broker. A refused request ends the command."""
 
     def __init__(self, asker: Asker, place: Place | None) -> None:
         self._asker = asker
@@ -129,24 +129,24 @@ class Broker:
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """What it answers, whatever that is; only somebody who may not log in gets no answer."""
+        """Call an operation and return any reply. A failed login ends the command."""
         try:
             reply = self._asker.ask(method, path, query, body, headers)
         except Unreachable as error:
             refuse(str(error))
-        refused = self._not_let_in(reply)
+        refused = self._login_failure(reply)
         if refused:
             refuse(refused)
         return reply
 
-    def _not_let_in(self, reply: Reply) -> str:
-        """What is said to who may not log in; empty for all others."""
+    def _login_failure(self, reply: Reply) -> str:
+        """The error text if the login failed, else empty."""
         if reply.status != 401 or (reply.body and self._error(reply) != LOGIN_FAILED):
             return ""
         place = self.place
         assert place is not None
-        text = f"{place.shown} does not let user '{place.user}' in: the name or the password is wrong"
-        return f"{text}, or the user may log in from that machine only"
+        text = f"{place.shown} refused the login of user '{place.user}': wrong name or password"
+        return f"{text}, or the user may only log in from that machine"
 
     def attempt(
         self,
@@ -156,9 +156,9 @@ class Broker:
         body: object = None,
         missing: str = "",
     ) -> Reply:
-        """Do something, for who has something to say when it fails.
+        """Call an operation, retrying while the broker is busy.
 
-        Raises: BrokerError, whose is_gone means that nobody knows whether it was done.
+        Raises: BrokerError; its is_gone means that the operation may have been performed.
         """
         for _ in range(TRIES):
             try:
@@ -173,7 +173,7 @@ class Broker:
                 return reply
             if not isinstance(told, dict):
                 where = "the broker" if self.place is None else self.place.shown
-                text = f"{where} answers with status {reply.status} and without a reason"
+                text = f"{where} answered with status {reply.status} and without a reason"
                 raise BrokerError(text, reply.status >= 500)
             if told.get("error") != BUSY:
                 raise BrokerError(self.reason(reply, missing), reply.status == 500)
@@ -181,21 +181,21 @@ class Broker:
         raise BrokerError(self.reason(reply, missing))
 
     def lines(self, path: str, body: object, missing: str = "") -> Iterator[dict[str, Any]]:
-        """Objects of an answer that goes on, each as soon as it comes. missing: what is said if there is nothing there.
+        """The JSON objects of a streamed answer, each as it arrives. missing: the error text for status 404.
 
-        Raises: Refused, and Unreachable also later.
+        Raises: Refused; Unreachable, also while iterating.
         """
         try:
             json.dumps(body, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise Refused("there are bytes in the command line that are no UTF-8; JSON cannot say them") from None
+            raise Refused("the command line contains bytes that are not UTF-8, which JSON cannot represent") from None
         found = self._asker.stream("POST", path, body)
         if isinstance(found, Reply):
             raise Refused(self.reason(found, missing))
         return _read_lines(found)
 
     def get(self, path: str, query: Mapping[str, str] | None = None, missing: str = "") -> Any:
-        """What there is at a path. missing: what is said if there is nothing."""
+        """GET a path. missing: the error text for status 404."""
         return self.read(self._expect(self.ask("GET", path, query), missing))
 
     def do(
@@ -207,16 +207,16 @@ class Broker:
         missing: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Do something. missing: what is said if there is nothing at the path."""
+        """Call an operation. missing: the error text for status 404."""
         return self._expect(self.ask(method, path, query, body, headers), missing)
 
     def find(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        """What there is at a path; None for nothing."""
+        """GET a path; None for status 404."""
         reply = self.ask("GET", path, query)
         return None if reply.status == 404 else self.read(self._expect(reply, ""))
 
     def pages(self, path: str, query: Mapping[str, str], limit: int | None, missing: str = "") -> list[dict[str, Any]]:
-        """The items of a list, at most so many. query: may filter them, which the API does only page by page."""
+        """The items of a list, up to a limit. Reads page by page if the query filters, as the API requires."""
         if limit is None and "name" not in query:
             found: list[dict[str, Any]] = self.get(path, query, missing)
             return found
@@ -231,26 +231,26 @@ class Broker:
             number += 1
 
     def refuse(self, reply: Reply, missing: str = "") -> NoReturn:
-        """End the command with the reason why something was not done."""
+        """End the command with the reason of a failed request."""
         refuse(self.reason(reply, missing))
 
     def reason(self, reply: Reply, missing: str = "") -> str:
-        """Why something was not done. missing: what is said if there is nothing at the path."""
-        refused = self._not_let_in(reply)
+        """The reason of a failed request. missing: the text for status 404."""
+        refused = self._login_failure(reply)
         if refused:
             return refused
         reason = self._reason(reply)
         if reply.status == 404:
-            return missing if missing and reason in NOT_THERE else reason or "there is no such thing"
+            return missing if missing and reason in NOT_THERE else reason or "not found"
         if reply.status == 401:
             user = "this user" if self.place is None else f"user '{self.place.user}'"
             return f"{user} may not do this: {reason}"
         if reply.status == 503:
             return f"the broker cannot do this now: {reason}"
-        return reason or f"the broker answers with status {reply.status}; its log may say why"
+        return reason or f"the broker answered with status {reply.status}; see its log"
 
     def close(self) -> None:
-        """Ask no more."""
+        """Close the connection."""
         self._asker.close()
 
     def _expect(self, reply: Reply, missing: str) -> Reply:
@@ -259,7 +259,7 @@ class Broker:
         return reply
 
     def read(self, reply: Reply) -> Any:
-        """The content of an answer."""
+        """The parsed content of a reply. An invalid one ends the command."""
         try:
             return reply.content
         except Unreachable as error:
@@ -275,8 +275,8 @@ class Broker:
 
 
 def _read_lines(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
-    """Lines of JSON. Raises: Unreachable for what is none, or is cut short."""
-    begun: list[bytes] = []  # of a line
+    """Parse lines of JSON objects. Raises: Unreachable if a line is invalid or incomplete."""
+    begun: list[bytes] = []  # pieces of an incomplete line
     for piece in pieces:
         *ended, rest = piece.split(b"\n")
         for end in ended:
@@ -297,7 +297,7 @@ def _read_lines(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def broker_at(target: Target) -> Iterator[Broker]:
-    """The running broker that is meant."""
+    """The running target broker."""
     broker = connect(target)
     try:
         yield broker
@@ -306,7 +306,7 @@ def broker_at(target: Target) -> Iterator[Broker]:
 
 
 def connect(target: Target) -> Broker:
-    """The running broker that is meant; the command ends if there is none."""
+    """Connect to the running target broker. Ends the command if there is none."""
     if target.is_remote:
         place, ca_file = where(target)
         try:
@@ -317,14 +317,14 @@ def connect(target: Target) -> Broker:
 
 
 def local_link(target: Target) -> Link:
-    """A connection to the control socket of the broker on this machine that is meant."""
+    """A connection to the control socket of the local target broker."""
 
     def offline(directory: Path) -> NoReturn:
         from leveret.store.snapshot import check_unused
 
         check_unused(directory)
-        start = "start one there with `leveret serve`, or name one elsewhere with --url"
-        refuse(f"no broker runs on '{directory}', and only a running one can do this; {start}")
+        start = "start it with `leveret serve`, or name another broker with --url"
+        refuse(f"no broker is running on '{directory}', and this command needs one; {start}")
 
     def online(client: socket.socket) -> Link:
         return Link(client)
@@ -333,13 +333,13 @@ def local_link(target: Target) -> Link:
 
 
 def check_directory(target: Target) -> None:
-    """End the command if the data directory that is meant may not be used, whether a broker runs there or not."""
+    """End the command if the target data directory does not exist or cannot be used."""
 
     def offline(directory: Path) -> None:
         from leveret.store.snapshot import check_unused
 
         if not directory.exists():
-            refuse(f"there is no data directory '{directory}'; start a broker there once, or name one with --url")
+            refuse(f"there is no data directory '{directory}'; start a broker there first, or name a broker with --url")
         check_unused(directory)
 
     if not target.control:
@@ -347,7 +347,7 @@ def check_directory(target: Target) -> None:
 
 
 def where(target: Target) -> tuple[Place, str]:
-    """The place of a broker somewhere, and the file of CAs for it. Asks for a password that is not there."""
+    """The address of a remote broker and its CA file. Prompts for a missing password."""
     ca_file = target.ca_file or ""
     if target.profile:
         from leveret.node.cli import profiles_file
@@ -371,11 +371,11 @@ def where(target: Target) -> tuple[Place, str]:
 
 
 def with_password(place: Place) -> Place:
-    """The place with the password that somebody at a terminal says."""
+    """The address with a password from a prompt."""
     from dataclasses import replace
 
     if not sys.stdin.isatty():
         text = f"there is no password for user '{place.user}' of {place.shown}"
-        refuse(f"{text}: put it into the URL, or run this at a terminal")
+        refuse(f"{text}: put it into the URL, or run this in a terminal")
     password: str = typer.prompt(f"Password of user '{place.user}' of {place.shown}", hide_input=True, err=True)
     return replace(place, password=password)

@@ -1,4 +1,4 @@
-"""leveret bench: how many messages go through a queue of a broker in a second, and how long one takes."""
+"""leveret bench: measure message throughput and latency through a queue of a broker."""
 
 from __future__ import annotations
 
@@ -36,30 +36,28 @@ from leveret.wire.methods import (
 from leveret.wire.properties import BasicProperties
 
 STAMP: Final = struct.Struct(">d")
-WINDOW: Final = 1_000  # messages that may be unconfirmed
+WINDOW: Final = 1_000  # unconfirmed messages at most
 BATCH: Final = 50
 PREFETCH: Final = 500
 ACK_EVERY: Final = 50
-SINGLES: Final = 200  # messages that are sent one by one
-EXPIRES_MS: Final = 60_000  # after which the broker removes the queue, if this command was killed
+SINGLES: Final = 200  # messages for measuring latency
+EXPIRES_MS: Final = 60_000  # after which the broker deletes the queue, if this command was killed
 PATIENCE_S: Final = 30.0
 
 
 @at_broker
 def bench(
     target: Target,
-    messages: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many are sent.")] = 10_000,
-    body: Annotated[int, typer.Option("--size", min=8, max=16 << 20, help="Bytes of each.")] = 128,
-    durable: Annotated[
-        bool, typer.Option("--durable", help="Persistent messages, which have to reach the disk.")
-    ] = False,
+    messages: Annotated[int, typer.Option(min=1, max=10_000_000, help="Number of messages.")] = 10_000,
+    body: Annotated[int, typer.Option("--size", min=8, max=16 << 20, help="Body size in bytes.")] = 128,
+    durable: Annotated[bool, typer.Option("--durable", help="Use a durable queue and persistent messages.")] = False,
     kind: Annotated[str, typer.Option("--type", help="Type of the queue: classic or quorum.")] = "classic",
     vhost: Vhost = "/",
     as_json: AsJson = False,
 ) -> None:
-    """Send messages through a queue of its own and measure rate and latency. The queue is removed afterwards.
+    """Send messages through a temporary queue and measure throughput and latency.
 
-    One publisher with confirms, one consumer with acks. This command needs a processor too, and is often what is slow.
+    Uses one publisher with confirms and one consumer with acknowledgements. The command itself is often the bottleneck.
     """
     durable = durable or kind == "quorum"
     name = f"leveret-bench-{os.urandom(6).hex()}"
@@ -77,7 +75,7 @@ def bench(
         latencies = run.one_by_one(min(SINGLES, messages))
         found = run.many(messages)
     except AmqpError as error:
-        refuse(f"{error}; the measurement has ended")
+        refuse(f"{error}; the benchmark was aborted")
     finally:
         _remove(publisher, name)
         consumer.close()
@@ -89,13 +87,13 @@ def _remove(client: AmqpClient, name: str) -> None:
     try:
         client.call(QueueDelete(name), QueueDeleteOk)
     except AmqpError:
-        return  # it goes by itself
+        return  # it expires
     finally:
         client.close()
 
 
 class _Run:
-    """Messages on their way from one client to the other."""
+    """Sends messages from one client to the other and measures."""
 
     def __init__(self, publisher: AmqpClient, consumer: AmqpClient, queue: str, properties: bytes, size: int) -> None:
         self._publisher = publisher
@@ -107,10 +105,10 @@ class _Run:
         self._ended_s = 0.0
         self._tag = 0  # of the last message
         self._waiting: dict[int, None] = {}  # tags of messages that are not confirmed
-        self._taken = 0  # messages that the consumer had before many()
+        self._taken = 0  # messages that the consumer received before many()
 
     def one_by_one(self, count: int) -> list[float]:
-        """How long each took from its publisher to its consumer: milliseconds. Raises: AmqpError."""
+        """The latency of each message from publisher to consumer in milliseconds. Raises: AmqpError."""
         found: list[float] = []
         for _ in range(count):
             self._publish()
@@ -123,7 +121,7 @@ class _Run:
         return found
 
     def many(self, count: int) -> dict[str, float]:
-        """Rates of as many messages as go through. Raises: AmqpError."""
+        """Messages per second at full speed. Raises: AmqpError."""
         taking = threading.Thread(target=self._take_all, args=(count,), daemon=True)
         began_s = time.perf_counter()
         taking.start()
@@ -142,7 +140,7 @@ class _Run:
         if self._failure is not None:
             raise self._failure
         if not self._ended_s:
-            raise AmqpError("not all messages came through")
+            raise AmqpError("not all messages arrived")
         return {
             "published_per_s": round(count / published_s, 1),
             "consumed_per_s": round(count / (self._ended_s - began_s), 1),
@@ -155,11 +153,11 @@ class _Run:
         self._publisher.publish("", self._queue, self._properties, body)
 
     def _settle(self, got: Got | None) -> None:
-        """Take a confirm. Raises: AmqpError."""
+        """Process a confirm. Raises: AmqpError."""
         if got is None:
-            raise AmqpError("the broker confirms no message")
+            raise AmqpError("the broker sent no confirm in time")
         if isinstance(got.method, BasicNack):
-            raise AmqpError("the broker refused a message")
+            raise AmqpError("the broker rejected a message")
         if isinstance(got.method, BasicAck):
             tag = got.method.delivery_tag
             settled = [each for each in self._waiting if each <= tag] if got.method.multiple else [tag]
@@ -167,17 +165,17 @@ class _Run:
                 self._waiting.pop(each, None)
 
     def _take(self) -> float:
-        """Take a message. Returns: how old it is, in seconds. Raises: AmqpError."""
+        """Receive a message. Returns: its age in seconds. Raises: AmqpError."""
         while True:
             got = self._consumer.next(PATIENCE_S)
             if got is None:
-                raise AmqpError("no message came through")
+                raise AmqpError("no message arrived in time")
             if isinstance(got.method, BasicDeliver):
                 sent_s: float = STAMP.unpack_from(got.body)[0]
                 return time.perf_counter() - sent_s
 
     def _take_all(self, count: int) -> None:
-        """In a thread of its own: take all messages."""
+        """Receive all messages. Runs in a separate thread."""
         try:
             for number in range(1, count + 1):
                 self._take()
@@ -189,7 +187,7 @@ class _Run:
 
 
 def _percentiles(found: Sequence[float]) -> dict[str, float]:
-    """What so many of a hundred need at most: milliseconds."""
+    """The latency percentiles in milliseconds."""
     ordered = sorted(found)
     return {
         f"latency_p{part}_ms": round(ordered[min(len(ordered) * part // 100, len(ordered) - 1)], 3)
@@ -203,7 +201,7 @@ def _tell(facts: dict[str, object], found: dict[str, float], as_json: bool) -> N
         return
     kind = f"{'durable' if facts['durable'] else 'transient'} {facts['type']} queue"
     say(f"{facts['messages']:,} messages of {facts['size']} bytes through a {kind}:")
-    say(f"  published and confirmed  {found['published_per_s']:>12,.0f} messages/s")
-    say(f"  consumed and acked       {found['consumed_per_s']:>12,.0f} messages/s")
+    say(f"  published and confirmed   {found['published_per_s']:>12,.0f} messages/s")
+    say(f"  consumed and acknowledged {found['consumed_per_s']:>12,.0f} messages/s")
     latency = "  ".join(f"{part} {found[f'latency_{part}_ms']:.2f} ms" for part in ("p50", "p95", "p99"))
-    say(f"  latency, one by one      {latency}")
+    say(f"  latency, one at a time    {latency}")

@@ -1,4 +1,4 @@
-"""leveret bindings: what leads from exchanges to queues and other exchanges."""
+"""leveret bindings: manage bindings of queues and exchanges."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from leveret.node.cli.queues import BINDINGS, OnlyVhost, Vhost, no_vhost
 from leveret.node.cli.target import Target, at_broker
 from leveret.node.printable import say
 
-app = typer.Typer(help="Bindings: what leads from exchanges to queues.", no_args_is_help=True)
+app = typer.Typer(help="Manage bindings of queues and exchanges.", no_args_is_help=True)
 
-Source = Annotated[str, typer.Argument(help="Name of the exchange.", autocompletion=of_exchanges)]
-Destination = Annotated[str, typer.Argument(help="Name of the queue, or exchange.", autocompletion=of_queues)]
-Key = Annotated[str, typer.Option("--key", help="Routing key, or a pattern of those.")]
+Source = Annotated[str, typer.Argument(help="Name of the source exchange.", autocompletion=of_exchanges)]
+Destination = Annotated[
+    str, typer.Argument(help="Name of the destination queue or exchange.", autocompletion=of_queues)
+]
+Key = Annotated[str, typer.Option("--key", help="Routing key or, for topic exchanges, a pattern.")]
 ToExchange = Annotated[bool, typer.Option("--to-exchange", help="The destination is an exchange, not a queue.")]
 
 LISTED: Final = BINDINGS
@@ -35,12 +37,12 @@ def list_bindings(
     columns: shapes.Columns = None,
     sort: shapes.Sort = None,
     reverse: shapes.Reverse = False,
-    name: Annotated[str | None, typer.Option(help="Only those of exchanges with this text in their name.")] = None,
-    regex: Annotated[str | None, typer.Option(help="Only those of exchanges with this pattern in their name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only bindings whose exchange name contains this text.")] = None,
+    regex: Annotated[str | None, typer.Option(help="Only bindings whose exchange name matches this pattern.")] = None,
     limit: shapes.Limit = None,
     as_json: AsJson = False,
 ) -> None:
-    """List bindings. Every queue has one to the default exchange, whose name is empty."""
+    """List bindings. Every queue is bound to the default exchange, whose name is empty."""
     where = path("bindings") if vhost is None else path("bindings", vhost)
     with broker_at(target) as broker:
         listed(broker, where, LISTED, columns, sort, reverse, name, regex, limit, as_json, no_vhost(vhost))
@@ -65,7 +67,7 @@ def add(
     to_exchange: ToExchange = False,
     vhost: Vhost = "/",
 ) -> None:
-    """Bind a queue, or an exchange, to an exchange."""
+    """Bind a queue or exchange to an exchange."""
     body = {"routing_key": key, "arguments": arguments_of(argument)}
     with broker_at(target) as broker:
         broker.do("POST", _between(vhost, source, destination, to_exchange), body, missing=no_vhost(vhost))
@@ -85,18 +87,18 @@ def remove(
     to_exchange: ToExchange = False,
     vhost: Vhost = "/",
 ) -> None:
-    """Undo a binding: the one with this key and these arguments."""
+    """Delete the binding with this routing key and these arguments."""
     where = _between(vhost, source, destination, to_exchange)
     with broker_at(target) as broker:
         found = _find(broker, where, key, arguments_of(argument), no_vhost(vhost))
         if found is None:
-            refuse(f"no binding leads from {_named(source, destination, to_exchange)} with the key '{key}'")
+            refuse(f"there is no binding of {_named(source, destination, to_exchange)} with the key '{key}'")
         broker.do("DELETE", where + path(found))
     say(f"Unbound {_named(source, destination, to_exchange)} with the key '{key}'.")
 
 
 def _find(broker: Broker, where: str, key: str, arguments: dict[str, Any], missing: str) -> str | None:
-    """What stands for a binding in paths; None if there is none."""
+    """The properties_key of a binding; None if it does not exist."""
     for each in broker.get(where, missing=missing):
         if each["routing_key"] == key and each["arguments"] == arguments:
             return str(each["properties_key"])

@@ -1,4 +1,4 @@
-"""Choosing: the options that say which messages of a queue are meant."""
+"""The options that choose messages of a queue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PANEL: Final = "Which messages"
 
 
 class State(StrEnum):
-    """Where a message is."""
+    """The state of a message."""
 
     READY = "ready"
     UNACKED = "unacked"
@@ -34,42 +34,53 @@ WHERE: Final[dict[str, tuple[Any, Any]]] = {
             list[str] | None,
             _option(
                 "--where",
-                text="FIELD OP VALUE, or FIELD exists, FIELD missing. OP: = != < <= > >= ~ (matches a pattern) *= "
-                "(contains). FIELD: headers.NAME, json:PATH, body, routing_key, exchange, size, age, message_id or "
-                "another property, death.queue. Repeatable; all have to hold.",
+                text="Condition: FIELD OP VALUE, FIELD exists, or FIELD missing. OP: = != < <= > >= ~ (matches a "
+                "pattern) *= (contains). FIELD: headers.NAME, json:PATH, body, routing_key, exchange, size, age, "
+                "message_id or another property, death.queue. Repeatable; messages must match all conditions.",
             ),
         ],
         None,
     ),
     "body": (Annotated[str | None, _option("--body", text="The body contains this text.")], None),
     "pattern": (Annotated[str | None, _option("--pattern", text="The body matches this pattern.")], None),
-    "ids": (Annotated[list[str] | None, _option("--id", text="The message with this id. Repeatable.")], None),
-    "older": (Annotated[str | None, _option("--older", text="Older than this, as 30s, 5m, 1h or 2d.")], None),
-    "newer": (Annotated[str | None, _option("--newer", text="Not as old as this.")], None),
-    "larger": (Annotated[str | None, _option("--larger", text="The body has more bytes, as 500, 10k or 2M.")], None),
-    "smaller": (Annotated[str | None, _option("--smaller", text="The body has fewer bytes.")], None),
-    "redelivered": (Annotated[bool, _option("--redelivered", text="It may have been delivered before.")], False),
+    "ids": (Annotated[list[str] | None, _option("--id", text="The message with this ID. Repeatable.")], None),
+    "older": (Annotated[str | None, _option("--older", text="Older than this, such as 30s, 5m, 1h or 2d.")], None),
+    "newer": (Annotated[str | None, _option("--newer", text="Newer than this.")], None),
+    "larger": (
+        Annotated[str | None, _option("--larger", text="The body is larger than this, such as 500, 10k or 2M bytes.")],
+        None,
+    ),
+    "smaller": (Annotated[str | None, _option("--smaller", text="The body is smaller than this.")], None),
+    "redelivered": (Annotated[bool, _option("--redelivered", text="Flagged as redelivered.")], False),
     "died": (
-        Annotated[str | None, _option("--died", text="Why it died: rejected, expired, maxlen or delivery_limit.")],
+        Annotated[
+            str | None,
+            _option("--died", text="Dead-lettered for this reason: rejected, expired, maxlen or delivery_limit."),
+        ],
         None,
     ),
     "died_in": (
-        Annotated[str | None, _option("--died-in", text="The queue in which it died last.", autocompletion=of_queues)],
+        Annotated[str | None, _option("--died-in", text="Last dead-lettered in this queue.", autocompletion=of_queues)],
         None,
     ),
-    "newest": (Annotated[bool, _option("--newest", text="The newest first.")], False),
+    "newest": (Annotated[bool, _option("--newest", text="Newest messages first.")], False),
 }
-AtMost = Annotated[int | None, _option("--limit", text="At most so many.", min=1)]
+AtMost = Annotated[int | None, _option("--limit", text="Maximum number of messages.", min=1)]
 LIMIT: Final = {"limit": (AtMost, None)}
 FIRST: Final = {"limit": (AtMost, 10)}
-FROM: Final = {"place": (Annotated[str | None, _option("--from", text="Go on at the place that was told.")], None)}
+FROM: Final = {
+    "place": (
+        Annotated[str | None, _option("--from", text="Continue from the place that an earlier command printed.")],
+        None,
+    )
+}
 STATES: Final = {
     "state": (
         Annotated[
             list[State] | None,
             _option(
                 "--state",
-                text="ready; unacked, which consumers have; or delayed, which wait to be delivered again. "
+                text="ready, unacked (delivered to a consumer) or delayed (waiting for redelivery). "
                 "Repeatable. Default: ready.",
                 metavar="STATE",
             ),
@@ -77,14 +88,14 @@ STATES: Final = {
         None,
     )
 }
-ALL: Final = {"everything": (Annotated[bool, _option("--all", text="All messages, without a condition.")], False)}
+ALL: Final = {"everything": (Annotated[bool, _option("--all", text="All messages.")], False)}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which messages are meant. where: conditions as the API takes them. place: where to begin.
+    """The chosen messages. where: conditions in the format of the API. place: where to start.
 
-    everything: that all are meant, where no condition says which.
+    everything: all messages are chosen explicitly, without conditions.
     """
 
     where: list[dict[str, Any]] = field(default_factory=list)
@@ -97,18 +108,18 @@ class Choice:
 
     @property
     def is_narrow(self) -> bool:
-        """Whether a condition says which."""
+        """Whether there are conditions or IDs."""
         return bool(self.where) or self.ids is not None
 
     @property
     def most(self) -> int | None:
-        """So many at most; no more are looked for when all ids are found."""
+        """The maximum number of messages: the limit, or the number of IDs if lower."""
         known = [each for each in (self.limit, None if self.ids is None else len(set(self.ids))) if each is not None]
         return min(known, default=None)
 
     @property
     def request(self) -> dict[str, Any]:
-        """What the API is asked for, but for limit and place."""
+        """The fields of the API request, except limit and place."""
         found: dict[str, Any] = {
             "where": self.where,
             "states": [state.value for state in self.states],
@@ -135,7 +146,7 @@ def make(
     state: list[State] | None = None,
     everything: bool = False,
 ) -> Choice:
-    """What the options say. Raises: typer.BadParameter."""
+    """The choice from the values of the options. Raises: typer.BadParameter."""
     found = [parse(text) for text in where or []]
     given: tuple[tuple[str, str, object], ...] = (
         ("body", "contains", body),
@@ -150,9 +161,7 @@ def make(
     )
     found += [condition(name, op, value) for name, op, value in given if value is not None]
     if everything and (found or ids):
-        raise typer.BadParameter(
-            "--all is for all messages, and conditions say which: leave out one of them", param_hint="--all"
-        )
+        raise typer.BadParameter("--all excludes conditions: leave out one of them", param_hint="--all")
     states = tuple(state) if state else (State.READY,)
     return Choice(found, ids or None, states, newest, limit, place, everything)
 
@@ -164,10 +173,10 @@ def _choosing(
 
 
 to_peek = _choosing({**WHERE, **STATES, **FIRST, **FROM})
-"""A command that shows some messages; its function gets them as `choice`."""
+"""A command that shows messages; its function receives a Choice as `choice`."""
 to_search = _choosing({**WHERE, **STATES, **LIMIT, **FROM})
-"""A command that looks for messages; its function gets them as `choice`."""
+"""A command that searches messages; its function receives a Choice as `choice`."""
 to_act = _choosing({**WHERE, **LIMIT, **FROM, **ALL})
-"""A command that does something with messages; its function gets them as `choice`."""
+"""A command that acts on messages; its function receives a Choice as `choice`."""
 to_redrive = _choosing({**WHERE, **LIMIT, **FROM})
-"""The same, where all are meant without a condition."""
+"""The same without --all, as the default is all messages."""

@@ -1,4 +1,4 @@
-"""leveret connections, channels and consumers: who uses a running broker."""
+"""leveret connections, channels and consumers: the clients of a running broker."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from leveret.node.cli.queues import OnlyVhost, no_vhost
 from leveret.node.cli.target import Target, at_broker
 from leveret.node.printable import say
 
-connections = typer.Typer(help="Connections of clients.", no_args_is_help=True)
-channels = typer.Typer(help="Channels of connections.", no_args_is_help=True)
-consumers = typer.Typer(help="Consumers of queues.", no_args_is_help=True)
+connections = typer.Typer(help="Manage client connections.", no_args_is_help=True)
+channels = typer.Typer(help="Show channels of connections.", no_args_is_help=True)
+consumers = typer.Typer(help="Manage consumers of queues.", no_args_is_help=True)
 
 
 def bytes_rate(value: Any) -> str:
-    """Bytes in a second."""
+    """Bytes per second."""
     return size(round(value)) if isinstance(value, int | float) else ""
 
 
@@ -101,23 +101,23 @@ def list_connections(
     limit: shapes.Limit = None,
     as_json: AsJson = False,
 ) -> None:
-    """List connections; in/s and out/s are bytes. Whoever is no monitor sees those of the same user."""
+    """List connections; in/s and out/s are bytes. Users without the tag monitoring see only their own connections."""
     where = path("connections") if vhost is None else path("vhosts", vhost, "connections")
     with broker_at(target) as broker:
         listed(broker, where, CONNECTIONS, columns, sort, reverse, name, regex, limit, as_json, no_vhost(vhost))
 
 
-ConnectionName = Annotated[str, typer.Argument(help="Name of the connection, as in the list.")]
+ConnectionName = Annotated[str, typer.Argument(help="Name of the connection, as shown by `leveret connections list`.")]
 
 
 def _no_connection(name: str) -> str:
-    return f"there is no connection '{name}'; `leveret connections list` shows those that there are"
+    return f"there is no connection '{name}'; see `leveret connections list`"
 
 
 @connections.command(epilog=examples("connections show '10.0.0.7:40312 -> 10.0.0.1:5672'"))
 @at_broker
 def show(target: Target, name: ConnectionName, as_json: AsJson = False) -> None:
-    """Show all that there is to say of one connection."""
+    """Show all details of one connection."""
     with broker_at(target) as broker:
         print_one(broker.get(path("connections", name), missing=_no_connection(name)), CONNECTION, as_json)
 
@@ -128,15 +128,17 @@ def show(target: Target, name: ConnectionName, as_json: AsJson = False) -> None:
 @at_broker
 def close(
     target: Target,
-    name: Annotated[str | None, typer.Argument(help="Name of the connection, as in the list.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the connection, as shown by `leveret connections list`.")
+    ] = None,
     user: Annotated[str | None, typer.Option(help="All connections of this user.", autocompletion=of_users)] = None,
     everybody: Annotated[bool, typer.Option("--all", help="All connections.")] = False,
-    reason: Annotated[str, typer.Option(help="What the clients are told.")] = "Closed by an administrator",
+    reason: Annotated[str, typer.Option(help="Reason sent to the clients.")] = "Closed by an administrator",
     yes: Sure = False,
 ) -> None:
     """Close connections: one, those of a user, or all. Clients may connect again."""
     if sum((name is not None, user is not None, everybody)) != 1:
-        raise typer.BadParameter("say which connections: one by its name, those of --user, or --all")
+        raise typer.BadParameter("give the name of a connection, --user or --all")
     headers = {"X-Reason": reason}
     with broker_at(target) as broker:
         if name is not None:
@@ -158,7 +160,7 @@ def close(
                 closed += reply.is_good
                 tell(done, len(found))
     if closed < len(found):
-        refuse(f"closed {closed} of {text}; the others had gone")
+        refuse(f"closed {closed} of {text}; the others were already closed")
     say(f"Closed {text}.")
 
 
@@ -180,7 +182,7 @@ def list_channels(
     limit: shapes.Limit = None,
     as_json: AsJson = False,
 ) -> None:
-    """List channels with what waits on them, and their rates."""
+    """List channels with their pending messages and rates."""
     where = path("channels") if vhost is None else path("vhosts", vhost, "channels")
     with broker_at(target) as broker:
         listed(broker, where, CHANNELS, columns, sort, reverse, name, regex, limit, as_json, no_vhost(vhost))
@@ -190,11 +192,11 @@ def list_channels(
 @at_broker
 def show_channel(
     target: Target,
-    name: Annotated[str, typer.Argument(help="Name of the channel, as in the list.")],
+    name: Annotated[str, typer.Argument(help="Name of the channel, as shown by `leveret channels list`.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show all that there is to say of one channel."""
-    missing = f"there is no channel '{name}'; `leveret channels list` shows those that there are"
+    """Show all details of one channel."""
+    missing = f"there is no channel '{name}'; see `leveret channels list`"
     with broker_at(target) as broker:
         print_one(broker.get(path("channels", name), missing=missing), CHANNEL, as_json)
 
@@ -212,12 +214,12 @@ def list_consumers(
     columns: shapes.Columns = None,
     sort: shapes.Sort = None,
     reverse: shapes.Reverse = False,
-    name: Annotated[str | None, typer.Option(help="Only those with this text in their tag.")] = None,
-    regex: Annotated[str | None, typer.Option(help="Only those with this pattern in their tag.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only consumers whose tag contains this text.")] = None,
+    regex: Annotated[str | None, typer.Option(help="Only consumers whose tag matches this pattern.")] = None,
     limit: shapes.Limit = None,
     as_json: AsJson = False,
 ) -> None:
-    """List consumers, by the queues that they take from."""
+    """List consumers with their queues."""
     where = path("consumers") if vhost is None else path("consumers", vhost)
     with broker_at(target) as broker:
         listed(broker, where, CONSUMERS, columns, sort, reverse, name, regex, limit, as_json, no_vhost(vhost))

@@ -1,4 +1,4 @@
-"""Columns: what lists of a broker's things show of each, with units for people, within the width of a terminal."""
+"""Tables of API objects: columns with readable units, fitted to the width of the terminal."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from leveret.node.cli.asking import Broker
 from leveret.node.printable import printable, say_json, say_row
 
 GAP: Final = 2  # cells between two columns
-NAME: Final = 32  # cells of the first text, before other columns are left out for it
-SHORT: Final = 16  # of the other ones
-LEAST: Final = 8  # that a text keeps, if that is possible at all
+NAME: Final = 32  # cells of the first text column, before other columns are dropped for it
+SHORT: Final = 16  # cells of other text columns, before others are dropped
+LEAST: Final = 8  # cells that a text column keeps if possible
 STEPS: Final = (("", 1), ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000))
 
 Columns = Annotated[
-    str | None, typer.Option(help="What to show, with commas between: names of columns, or of the HTTP API's keys.")
+    str | None, typer.Option(help="Columns to show, separated by commas: column names or keys of the HTTP API.")
 ]
-Sort = Annotated[str | None, typer.Option(help="Column, or key of the HTTP API, to sort by.")]
-Reverse = Annotated[bool, typer.Option("--reverse", help="The other way round, as the largest number first.")]
-Name = Annotated[str | None, typer.Option("--name", help="Only those with this text in their name.")]
-Regex = Annotated[str | None, typer.Option("--regex", help="Only those whose name has this pattern in it.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="At most so many.")]
+Sort = Annotated[str | None, typer.Option(help="Column name or key of the HTTP API to sort by.")]
+Reverse = Annotated[bool, typer.Option("--reverse", help="Sort in descending order.")]
+Name = Annotated[str | None, typer.Option("--name", help="Only items whose name contains this text.")]
+Regex = Annotated[str | None, typer.Option("--regex", help="Only items whose name matches this regular expression.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number of items.")]
 
 
 def plain(value: Any) -> str:
-    """A value in one cell, as a program wants it."""
+    """A value for one cell, for programs."""
     if value is None or value == {} or value == []:
         return ""
     if isinstance(value, bool):
@@ -45,12 +45,12 @@ def plain(value: Any) -> str:
 
 
 def count(value: Any) -> str:
-    """A number, with commas between thousands."""
+    """A number with thousands separators."""
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else plain(value)
 
 
 def size(value: Any) -> str:
-    """Bytes, in the unit that needs few digits."""
+    """Bytes in the most readable unit."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return plain(value)
     number, units = float(value), iter(("B", "KiB", "MiB", "GiB", "TiB", "PiB"))
@@ -62,7 +62,7 @@ def size(value: Any) -> str:
 
 
 def rate(value: Any) -> str:
-    """A rate in a second, short."""
+    """A short form of a rate per second."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return plain(value)
     for unit, step in STEPS:
@@ -73,7 +73,7 @@ def rate(value: Any) -> str:
 
 
 def duration(value: Any) -> str:
-    """Milliseconds, in the two largest units."""
+    """Milliseconds in the two largest units."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return plain(value)
     left = int(value) // 1000
@@ -87,9 +87,9 @@ def duration(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """One column. path: of the key in the API's answer, with points. shown: the value for people.
+    """One column. path: dotted path of the key in the API's answer. shown: formats the value for a terminal.
 
-    rank: where there is no room for all columns, those with the highest go first.
+    rank: if the terminal is too narrow, columns with the highest rank are dropped first.
     """
 
     name: str
@@ -99,24 +99,26 @@ class Column:
 
     @property
     def is_number(self) -> bool:
-        """Whether it is aligned to the right."""
+        """Whether the column is right-aligned."""
         return self.shown is not plain
 
     def value(self, item: Any) -> Any:
-        """What it shows of an item; None if there is nothing."""
+        """The value for an item; None if there is none."""
         for key in self.path.split("."):
             item = item.get(key) if isinstance(item, dict) else None
         return item
 
 
 def chosen(columns: Sequence[Column], wanted: str | None) -> list[Column]:
-    """The columns that somebody wants: those of these names, and keys of the API."""
+    """The columns for --columns: column names or keys of the API. Raises: typer.BadParameter."""
     if wanted is None:
         return list(columns)
     known = {column.name: column for column in columns}
     names = [name.strip() for name in wanted.split(",") if name.strip()]
     if not names:
-        raise typer.BadParameter(f"there are {', '.join(known)}, and the keys of the HTTP API", param_hint="--columns")
+        raise typer.BadParameter(
+            f"choose from {', '.join(known)}, and the keys of the HTTP API", param_hint="--columns"
+        )
     return [known.get(name) or Column(name, name) for name in names]
 
 
@@ -133,9 +135,9 @@ def listed(
     as_json: bool = False,
     missing: str = "",
 ) -> None:
-    """Print a list of the API. as_json: all keys, or those that are wanted."""
+    """Print a list from the API. as_json: print all keys, or those of `wanted`."""
     if name is not None and regex is not None:
-        raise typer.BadParameter("give a text or a pattern, not both", param_hint="--regex")
+        raise typer.BadParameter("give either --name or --regex", param_hint="--regex")
     found = chosen(columns, wanted)
     query: dict[str, str] = {}
     if wanted is not None or not as_json:
@@ -155,7 +157,7 @@ def listed(
 
 
 def print_table(items: Sequence[Any], columns: Sequence[Column]) -> None:
-    """A table on a terminal; elsewhere columns with tabs between, and numbers as they are."""
+    """Print a table on a terminal, else tab-separated columns with plain numbers."""
     if not sys.stdout.isatty():
         say_row(column.name for column in columns)
         for item in items:
@@ -169,7 +171,7 @@ def print_table(items: Sequence[Any], columns: Sequence[Column]) -> None:
 
 
 def table_lines(items: Sequence[Any], columns: Sequence[Column], width: int) -> Iterable[Any]:
-    """The lines of a table that is at most so wide, as texts of rich."""
+    """The lines of a table of at most this width, as rich texts."""
     from rich.cells import cell_len, set_cell_size
     from rich.text import Text
 
@@ -203,7 +205,7 @@ def _turned(cells: list[list[str]], columns: Sequence[Column]) -> list[list[str]
 
 
 def fitted(natural: list[int], columns: Sequence[Column], width: int) -> list[int]:
-    """How wide each column is; 0 for those that there is no room for. natural: what each would like to have."""
+    """The width of each column; 0 for dropped ones. natural: the width that each column needs."""
     widths = list(natural)
     while _total(_least(widths, columns)) > width:
         ranked = [at for at, column in enumerate(columns) if widths[at] and column.rank]
@@ -220,7 +222,7 @@ def fitted(natural: list[int], columns: Sequence[Column], width: int) -> list[in
 
 
 def _least(widths: list[int], columns: Sequence[Column]) -> list[int]:
-    """What columns need before others are left out for them: numbers all they have, and the first one, a name, much."""
+    """The minimum widths before other columns are dropped: numbers in full, and most of the first column, a name."""
     return [
         wide if column.is_number else min(wide, NAME if at == 0 else SHORT)
         for at, (wide, column) in enumerate(zip(widths, columns, strict=True))
@@ -233,7 +235,7 @@ def _total(widths: list[int]) -> int:
 
 
 def print_one(item: Any, columns: Sequence[Column], as_json: bool) -> None:
-    """All there is to say of one thing: a line for each column that has something. as_json: all keys of the API."""
+    """Print one object: a line for each column that has a value. as_json: all keys of the API."""
     if as_json:
         say_json(item)
         return

@@ -1,4 +1,4 @@
-"""Conditions on messages, as people write them on a command line, into those of the HTTP API.
+"""Parse conditions on messages from the command line into those of the HTTP API.
 
 headers.x-tenant=acme     json:$.order.total > 100     body *= timeout     headers.x-trace exists
 """
@@ -22,7 +22,7 @@ OPERATORS: Final = {
     ">": ">",
     "~": "matches",
 }
-"""By how they are written; those that begin others come behind them."""
+"""API operators by their spelling. Longer spellings come before their prefixes."""
 TEXT_ONLY: Final = ("contains", "matches")
 ALONE: Final = re.compile(r"(\S.*)\s+(exists|missing)", re.DOTALL)
 DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+", re.ASCII)
@@ -34,21 +34,21 @@ HOW: Final = "as in 'headers.x-tenant=acme', 'json:$.order.total>100' or 'header
 
 
 def condition(field: str, op: str, value: object = None) -> dict[str, Any]:
-    """One condition, as the API takes it."""
+    """One condition in the format of the API."""
     return {"field": field, "op": op, "value": value}
 
 
 def parse(text: str) -> dict[str, Any]:
-    """A condition that somebody has written. Raises: typer.BadParameter."""
+    """Parse one condition. Raises: typer.BadParameter."""
     at, written = _operator(text)
     if not written:
         alone = ALONE.fullmatch(text.strip())
         if alone is None:
-            _refuse(f"'{text}' compares nothing: it is FIELD, an operator and VALUE, {HOW}")
+            _refuse(f"'{text}' is not a condition: expected FIELD OPERATOR VALUE, {HOW}")
         return condition(alone[1].rstrip(), alone[2])
     field, value = text[:at].strip(), text[at + len(written) :].strip()
     if not field:
-        _refuse(f"'{text}' has no field in front of {written}, {HOW}")
+        _refuse(f"'{text}' has no field before {written}: expected a condition {HOW}")
     op = OPERATORS[written]
     if op in TEXT_ONLY:
         return condition(field, op, _unquoted(value))
@@ -60,9 +60,9 @@ def _refuse(text: str) -> NoReturn:
 
 
 def _operator(text: str) -> tuple[int, str]:
-    """Where the first operator is, and how it is written; an empty one where there is none.
+    """The position and spelling of the first operator; an empty spelling if there is none.
 
-    What is in brackets belongs to a path, as does a * behind a point.
+    In a JSON path, text in brackets and a * after a dot belong to the path.
     """
     is_path = text.lstrip().startswith(JSON)
     depth, quote = 0, ""
@@ -81,7 +81,7 @@ def _operator(text: str) -> tuple[int, str]:
 
 
 def _value(text: str) -> object:
-    """What JSON calls a number, true, false or null; a text for everything else, and in quotes."""
+    """A JSON number, true, false or null; everything else, and quoted text, is text."""
     try:
         found = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
@@ -95,7 +95,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _unquoted(text: str) -> str:
-    """A text without the quotes around it."""
+    """A text without its surrounding quotes."""
     if len(text) >= 2 and text[0] == text[-1] == '"':
         try:
             return str(json.loads(text))
@@ -105,16 +105,16 @@ def _unquoted(text: str) -> str:
 
 
 def seconds(text: str, option: str) -> float:
-    """A duration, as 90s, 5m or 1h30m. Raises: typer.BadParameter."""
+    """Parse a duration such as 90s, 5m or 1h30m. Returns: seconds. Raises: typer.BadParameter."""
     if not DURATION.fullmatch(text):
-        raise typer.BadParameter(f"'{text}' is no duration; it is one as 30s, 5m, 1h or 2d", param_hint=option)
+        raise typer.BadParameter(f"'{text}' is not a duration such as 30s, 5m, 1h or 2d", param_hint=option)
     parts = re.findall(r"([\d.]+)([smhd])", text)
     return min(sum(float(number) * SECONDS[unit] for number, unit in parts), float(MOST))
 
 
 def size(text: str, option: str) -> int:
-    """A number of bytes, as 500, 10k or 2M. Raises: typer.BadParameter."""
+    """Parse a number of bytes such as 500, 10k or 2M. Raises: typer.BadParameter."""
     found = SIZE.fullmatch(text)
     if found is None:
-        raise typer.BadParameter(f"'{text}' is no size; it is one as 500, 10k or 2M", param_hint=option)
+        raise typer.BadParameter(f"'{text}' is not a size such as 500, 10k or 2M", param_hint=option)
     return min(int(found[1][:20]) * BYTES[found[2].lower()], MOST)

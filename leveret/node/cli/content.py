@@ -1,4 +1,4 @@
-"""Content: bodies and properties of messages, as options give them."""
+"""Message bodies and properties from options."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ PROPERTIES: Final = (
 
 
 def body_of(text: str | None, file: str | None) -> bytes:
-    """A text, or what is in a file; standard input for - and for none. Raises: typer.BadParameter."""
+    """The body from a text, a file, or standard input (- or no file). Raises: typer.BadParameter."""
     if text is not None:
         return text.encode("utf-8", "surrogateescape")
     if file is None and sys.stdin.isatty():
-        raise typer.BadParameter("there is no body: give it with --body, --file or on standard input")
+        raise typer.BadParameter("no body: give it with --body, --file or on standard input")
     try:
         if file is None or file == "-":
             return sys.stdin.buffer.read()
@@ -41,13 +41,13 @@ def body_of(text: str | None, file: str | None) -> bytes:
 
 
 def properties_of(given: list[str] | None, option: str) -> dict[str, Any]:
-    """Properties, each given as NAME=VALUE, but for headers. Raises: typer.BadParameter."""
+    """Parse properties given as NAME=VALUE; headers have their own option. Raises: typer.BadParameter."""
     found: dict[str, Any] = {}
     for name, value in map(pair, given or []):
         if name not in PROPERTIES:
-            there_are = f"there are {', '.join(PROPERTIES)}; headers go with {option.replace('property', 'header')}"
-            raise typer.BadParameter(f"'{name}' is no property: {there_are}", param_hint=option)
+            there_are = f"choose from {', '.join(PROPERTIES)}; set headers with {option.replace('property', 'header')}"
+            raise typer.BadParameter(f"'{name}' is not a property: {there_are}", param_hint=option)
         if name in NUMBERS and not value.isdecimal():
-            raise typer.BadParameter(f"{name} is a whole number, not '{value}'", param_hint=option)
+            raise typer.BadParameter(f"{name} must be a whole number, not '{value}'", param_hint=option)
         found[name] = int(value) if name in NUMBERS else value
     return found

@@ -1,4 +1,4 @@
-"""leveret definitions: everything that is declared, as a file that RabbitMQ reads and writes as well."""
+"""leveret definitions: export and import definitions files in the format of RabbitMQ."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from leveret.node.definitions_file import FileError, parse, read
 from leveret.node.printable import complain, say, say_json
 from leveret.store.files import replacing
 
-app = typer.Typer(help="Definitions files, as RabbitMQ has them.", no_args_is_help=True)
+app = typer.Typer(help="Export and import definitions files in the format of RabbitMQ.", no_args_is_help=True)
 
-Vhost = Annotated[str | None, typer.Option(help="Only of this virtual host, for a file of one.")]
+Vhost = Annotated[str | None, typer.Option(help="Only this virtual host, as a file for a single one.")]
 
 
 @app.command(epilog=examples("definitions export definitions.json", "definitions export --for rabbitmq-4.3 other.json"))
 @at_broker
 def export(
     target: Target,
-    file: Annotated[str, typer.Argument(help="File to write, - for standard output.")] = "-",
+    file: Annotated[str, typer.Argument(help="File to write; - for standard output.")] = "-",
     vhost: Vhost = None,
     recipient: Annotated[
         str | None,
-        typer.Option("--for", help="Broker that is to take the file as it is: rabbitmq-4.3. Notes say what it lacks."),
+        typer.Option("--for", help="Fit the file to this broker: rabbitmq-4.3. Notes list what it does not support."),
     ] = None,
     plugins: Annotated[
-        list[str] | None, typer.Option("--plugin", help="Plugin that is enabled in that broker. Repeatable.")
+        list[str] | None, typer.Option("--plugin", help="A plugin enabled in the broker of --for. Repeatable.")
     ] = None,
 ) -> None:
-    """Write all definitions to a file that Leveret and RabbitMQ can import."""
+    """Export all definitions to a file that Leveret and RabbitMQ can import."""
     if plugins and recipient is None:
-        raise typer.BadParameter("it is of the broker that --for names", param_hint="--plugin")
+        raise typer.BadParameter("it requires --for", param_hint="--plugin")
     fitted: dict[str, object] = {} if recipient is None else {"target": recipient, "plugins": plugins or []}
     answer = perform(target, "export_definitions", vhost=vhost, **fitted)
     assert isinstance(answer, dict)
@@ -57,11 +57,11 @@ def export(
     if recipient is not None:
         count = len(notes) or "no"
         complain(
-            "leveret", f"{count} {'difference' if len(notes) == 1 else 'differences'} between the file and what is here"
+            "leveret", f"{count} {'difference' if len(notes) == 1 else 'differences'} between the file and this broker"
         )
     for user in answer.get("users", []):
         if "leveret_credential" in user:
-            text = "its password is kept as Argon2, which RabbitMQ cannot read; there it will have none"
+            text = "the password is an Argon2 hash, which RabbitMQ cannot read; there the user will have no password"
             complain("note", f"user '{user['name']}': {text}")
 
 
@@ -69,13 +69,13 @@ def export(
 @at_broker
 def import_definitions(
     target: Target,
-    file: Annotated[str, typer.Argument(help="File to read, - for standard input.")],
-    atomic: Annotated[bool, typer.Option("--atomic", help="Apply nothing if anything is wrong.")] = False,
+    file: Annotated[str, typer.Argument(help="File to read; - for standard input.")],
+    atomic: Annotated[bool, typer.Option("--atomic", help="Apply nothing if there is any error.")] = False,
     vhost: Vhost = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Apply nothing: say what would become of it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Apply nothing; print the expected result.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Apply a definitions file of Leveret or RabbitMQ; what exists and is not in it stays."""
+    """Import a definitions file of Leveret or RabbitMQ. Existing objects that are not in the file stay."""
     try:
         content = parse(sys.stdin.buffer, "-") if file == "-" else read(Path(file))
     except FileError as error:
@@ -100,7 +100,7 @@ def import_definitions(
 
 
 def counted(sections: dict[str, int]) -> str:
-    """3 queues, 1 user."""
+    """Counts in words, such as `3 queues, 1 user`."""
     named = []
     for section, count in sections.items():
         words = section.replace("_", " ")

@@ -1,4 +1,4 @@
-"""leveret doctor: what is in the way of a broker on this machine, and what to change."""
+"""leveret doctor: find problems for a broker on this machine, and suggest fixes."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 def doctor(
     data_dir: DataDir = None,
     config_file: Annotated[
-        str | None, typer.Option("--config", help="TOML file of the broker, LEVERET_CONFIG by default.")
+        str | None, typer.Option("--config", help="Settings file (TOML) of the broker. Default: LEVERET_CONFIG.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at ports, limits, disk, clock, rights and build of this machine; status 1 if there is a problem.
+    """Check ports, limits, disk, clock, permissions and build on this machine; exit status 1 if there is a problem.
 
-    It works before a broker is started, and while one runs.
+    Works before the broker starts and while it runs.
     """
     try:
         config = load({"data-dir": data_dir, "config": config_file})
@@ -83,7 +83,7 @@ def _print(found: list[Finding]) -> None:
 
 
 def _running(config: Config) -> Broker | None:
-    """The broker of this data directory, if one runs that this user may ask."""
+    """The broker on this data directory, if one is running and this user may connect to it."""
     directory = Path(config.data_dir)
     place = Path(config.control) if config.control else control_path.find(directory)
     try:
@@ -94,7 +94,7 @@ def _running(config: Config) -> Broker | None:
 
 
 def _settings_of(broker: Broker) -> Config | None:
-    """What the broker runs with."""
+    """The settings that the broker runs with."""
     reply = broker.ask("GET", "/config/effective")
     try:
         return msgspec.convert(json.loads(reply.body), Config) if reply.is_good else None
@@ -109,7 +109,7 @@ def _about(broker: Broker) -> Running:
 
 
 def _guest_offline(directory: Path) -> bool | None:
-    """Whether guest has the usual password in a data directory; None where nobody can tell."""
+    """Whether guest has the default password in a data directory; None if unknown."""
     if not directory.exists():
         return True  # the first start makes it
     if not os.access(directory, os.W_OK):
@@ -122,7 +122,7 @@ def _guest_offline(directory: Path) -> bool | None:
 
 
 def _fits(user: dict[str, Any] | None) -> bool:
-    """Whether a user may log in with the name as the password."""
+    """Whether the user's password is the default one, the same as the name."""
     if user is None:
         return False
     from leveret.auth.passwords import fits

@@ -1,4 +1,4 @@
-"""leveret exchanges: exchanges of a running broker."""
+"""leveret exchanges: manage exchanges of a running broker."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from leveret.node.cli.queues import OnlyVhost, Vhost, no_vhost
 from leveret.node.cli.target import Target, at_broker
 from leveret.node.printable import say
 
-app = typer.Typer(help="Exchanges of a running broker.", no_args_is_help=True)
+app = typer.Typer(help="Manage exchanges of a running broker.", no_args_is_help=True)
 
 DEFAULT: Final = "amq.default"
 TYPES: Final = "direct, fanout, topic, headers"
 
 ExchangeName = Annotated[
-    str, typer.Argument(help="Name of the exchange; '' is the default one.", autocompletion=of_exchanges)
+    str, typer.Argument(help="Name of the exchange; '' for the default exchange.", autocompletion=of_exchanges)
 ]
 
 COLUMNS: Final = (
@@ -43,8 +43,8 @@ DETAILS: Final = (
 
 
 def missing(name: str, vhost: str) -> str:
-    """What is said if there is no such exchange."""
-    there_are = "`leveret exchanges list` shows those that there are"
+    """The error text for an exchange that does not exist."""
+    there_are = "see `leveret exchanges list`"
     return f"there is no exchange '{name}' in virtual host '{vhost}'; {there_are}"
 
 
@@ -61,7 +61,7 @@ def list_exchanges(
     limit: shapes.Limit = None,
     as_json: AsJson = False,
 ) -> None:
-    """List exchanges with their rates. The one without a name is the default exchange."""
+    """List exchanges with their rates. The default exchange has an empty name."""
     where = path("exchanges") if vhost is None else path("exchanges", vhost)
     with broker_at(target) as broker:
         listed(broker, where, COLUMNS, columns, sort, reverse, name, regex, limit, as_json, no_vhost(vhost))
@@ -70,7 +70,7 @@ def list_exchanges(
 @app.command(epilog=examples("exchanges show events", "exchanges show amq.topic --json"))
 @at_broker
 def show(target: Target, name: ExchangeName, vhost: Vhost = "/", as_json: AsJson = False) -> None:
-    """Show all that there is to say of one exchange."""
+    """Show all details of one exchange."""
     with broker_at(target) as broker:
         print_one(broker.get(path("exchanges", vhost, name or DEFAULT), missing=missing(name, vhost)), DETAILS, as_json)
 
@@ -83,13 +83,13 @@ def declare(
     target: Target,
     name: ExchangeName,
     vhost: Vhost = "/",
-    kind: Annotated[str, typer.Option("--type", help=f"{TYPES}, or an extension.")] = "direct",
+    kind: Annotated[str, typer.Option("--type", help=f"{TYPES} or another supported type.")] = "direct",
     argument: Argument = None,
-    transient: Annotated[bool, typer.Option("--transient", help="It goes when the broker stops.")] = False,
-    auto_delete: Annotated[bool, typer.Option("--auto-delete", help="It goes with its last binding.")] = False,
-    internal: Annotated[bool, typer.Option("--internal", help="Only other exchanges can send to it.")] = False,
+    transient: Annotated[bool, typer.Option("--transient", help="Delete it when the broker stops.")] = False,
+    auto_delete: Annotated[bool, typer.Option("--auto-delete", help="Delete it with its last binding.")] = False,
+    internal: Annotated[bool, typer.Option("--internal", help="Accept messages from other exchanges only.")] = False,
 ) -> None:
-    """Declare an exchange. One that is there has to be the same."""
+    """Declare an exchange. An existing exchange must have the same properties."""
     body = {
         "type": kind,
         "durable": not transient,
@@ -100,7 +100,7 @@ def declare(
     with broker_at(target) as broker:
         reply = broker.do("PUT", path("exchanges", vhost, name or DEFAULT), body, missing=no_vhost(vhost))
     is_new = reply.status == 201
-    say(f"Declared exchange '{name}'." if is_new else f"Exchange '{name}' is there, and is the same.")
+    say(f"Declared exchange '{name}'." if is_new else f"Exchange '{name}' already exists with these properties.")
 
 
 @app.command(epilog=examples("exchanges delete events", "exchanges delete events --if-unused --yes"))
@@ -109,10 +109,10 @@ def delete(
     target: Target,
     name: ExchangeName,
     vhost: Vhost = "/",
-    if_unused: Annotated[bool, typer.Option("--if-unused", help="Only if nothing is bound to it.")] = False,
+    if_unused: Annotated[bool, typer.Option("--if-unused", help="Only if it has no bindings.")] = False,
     yes: Sure = False,
 ) -> None:
-    """Delete an exchange with its bindings."""
+    """Delete an exchange and its bindings."""
     where = path("exchanges", vhost, name or DEFAULT)
     with broker_at(target) as broker:
         found = len(broker.get(f"{where}/bindings/source", {"columns": "source"}, no_vhost(vhost)))

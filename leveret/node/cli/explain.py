@@ -1,4 +1,4 @@
-"""leveret explain: which way a message would take, if it were published."""
+"""leveret explain: the route that a message would take."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from leveret.node.cli.queues import Vhost, no_vhost
 from leveret.node.cli.target import Target, at_broker
 from leveret.node.printable import say, say_json
 
-DEEPEST: Final = 20  # steps that lines are moved to the right
+DEEPEST: Final = 20  # maximum indentation level
 INDENT: Final = "  "
 
 
@@ -25,31 +25,33 @@ INDENT: Final = "  "
 def explain(
     target: Target,
     to: Annotated[
-        str | None, typer.Argument(help="Name of the queue, without --exchange.", autocompletion=of_queues)
+        str | None, typer.Argument(help="Name of the queue. Omit with --exchange.", autocompletion=of_queues)
     ] = None,
     exchange: Annotated[str | None, typer.Option(help="Exchange to publish to.", autocompletion=of_exchanges)] = None,
-    key: Annotated[str | None, typer.Option(help="Routing key, with --exchange.")] = None,
+    key: Annotated[str | None, typer.Option(help="Routing key. Requires --exchange.")] = None,
     given: Annotated[
-        list[str] | None, typer.Option("--property", help="NAME=VALUE, as expiration=5000. Repeatable.")
+        list[str] | None, typer.Option("--property", help="NAME=VALUE, such as expiration=5000. Repeatable.")
     ] = None,
     header: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE; the value is JSON, else a text. Repeatable.")
+        list[str] | None, typer.Option(help="NAME=VALUE. A value that is not JSON is text. Repeatable.")
     ] = None,
-    size: Annotated[int, typer.Option(min=0, help="Bytes of the body.")] = 0,
+    size: Annotated[int, typer.Option(min=0, help="Body size in bytes.")] = 0,
     user: Annotated[
-        str | None, typer.Option(help="Who would publish: permissions count then.", autocompletion=of_users)
+        str | None, typer.Option(help="Check the permissions of this user as the publisher.", autocompletion=of_users)
     ] = None,
     vhost: Vhost = "/",
     as_json: AsJson = False,
 ) -> None:
-    """Say which way a message would take, step by step and why: to which queues, and where it goes if it dies there.
+    """Explain the route of a message step by step: which queues it reaches and why, and where it is dead-lettered.
 
-    Nothing is published. The options are those of `leveret messages publish`.
+    Publishes nothing. Takes the options of `leveret messages publish`.
     """
     if (to is None) == (exchange is None):
-        raise typer.BadParameter("say where to: either the name of a queue, or --exchange with its --key")
+        raise typer.BadParameter("give either the name of a queue, or --exchange with --key")
     if to is not None and key is not None:
-        raise typer.BadParameter("the name of a queue is the key; --key goes with --exchange", param_hint="--key")
+        raise typer.BadParameter(
+            "with the name of a queue, that name is the routing key; --key requires --exchange", param_hint="--key"
+        )
     properties = {"delivery_mode": 2, **properties_of(given, "--property")}
     if header:
         properties["headers"] = arguments_of(header)
@@ -70,7 +72,7 @@ def explain(
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
-    """An explanation, for people."""
+    """An explanation as lines of text."""
     yield _sentence(found["conclusion"])
     for hint in found["hints"]:
         yield f"Hint: {_sentence(hint)}"
@@ -82,13 +84,13 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         if number:
             yield ""
             keys = ", ".join(f"'{key}'" for key in each["routing_keys"])
-            yield f"Way {number}, of dead letters with key {keys}:"
+            yield f"Route {number}, of dead letters with key {keys}:"
         yield from _path(each)
     if not found["is_complete"]:
         yield ""
-        yield "There is more than is shown here."
+        yield "Not all steps are shown."
     if not found["is_exact"]:
-        yield "Exchanges, queues or bindings have changed while they were looked at."
+        yield "Exchanges, queues or bindings changed during the check."
 
 
 def _sentence(text: str) -> str:
@@ -107,7 +109,7 @@ def _path(way: dict[str, Any]) -> Iterator[str]:
 
 
 def _exchange(steps: list[dict[str, Any]], place: int, depth: int) -> Iterator[str]:
-    """An exchange, what it does, and the exchanges that come next."""
+    """An exchange, its decision, and the exchanges that follow."""
     step = steps[place]
     margin = INDENT * min(depth, DEEPEST)
     name = f"exchange '{step['name']}'" if step["name"] else "the default exchange"
@@ -116,10 +118,10 @@ def _exchange(steps: list[dict[str, Any]], place: int, depth: int) -> Iterator[s
         yield f"{margin}{INDENT}{each['what']}: {each['text']}"
     following = {each["name"]: at for at, each in enumerate(steps) if each.get("came_from") == place and at != place}
     for match in step.get("matches", []):
-        perhaps = "perhaps " if match.get("is_by_chance") else ""
+        perhaps = "possibly " if match.get("is_by_chance") else ""
         arguments = f", arguments {json.dumps(match['arguments'])}" if match.get("arguments") else ""
         to = f"{match['destination_type']} '{match['destination']}'"
-        again = "; the message has been there" if match.get("was_visited") else ""
+        again = "; already visited" if match.get("was_visited") else ""
         yield f"{margin}{INDENT}{perhaps}'{match['routing_key']}' -> {to}: {match['reason']}{arguments}{again}"
         at = following.pop(match["destination"], None) if match["destination_type"] == "exchange" else None
         if at is not None:
@@ -132,7 +134,7 @@ def _exchange(steps: list[dict[str, Any]], place: int, depth: int) -> Iterator[s
 
 
 def _ruled(step: dict[str, Any]) -> str:
-    """The policies that apply."""
+    """The policies that apply, for appending to a line."""
     names = [
         (word, step[key]) for key, word in (("policy", "policy"), ("operator_policy", "operator policy")) if key in step
     ]
@@ -140,7 +142,7 @@ def _ruled(step: dict[str, Any]) -> str:
 
 
 def _queue(step: dict[str, Any]) -> Iterator[str]:
-    perhaps = "perhaps " if step.get("is_by_chance") else ""
+    perhaps = "possibly " if step.get("is_by_chance") else ""
     about = [step["type"]]
     if step["type"] != "reply":
         consumers = step.get("consumers", 0)
@@ -161,12 +163,12 @@ def _queue(step: dict[str, Any]) -> Iterator[str]:
     if not letters.get("is_there", True):
         text += ", which does not exist"
     elif "path" in letters:
-        text += ": the same way again" if letters["path"] == 0 else f": way {letters['path']}"
+        text += ": the same route again" if letters["path"] == 0 else f": route {letters['path']}"
     if letters.get("comes_back"):
-        text += "; it comes back here if it was rejected on the way, and ends if it was not"
+        text += "; it returns here if it was rejected on the way, else it is dropped"
     yield text
 
 
 def _when(reasons: list[str]) -> str:
-    words = {"maxlen": "too much", "delivery_limit": "delivered too often"}
+    words = {"maxlen": "over the length limit", "delivery_limit": "over the delivery limit"}
     return " or ".join(words.get(reason, reason) for reason in reasons)

@@ -1,4 +1,4 @@
-"""Found: how messages that were found are shown, a line each or as a story."""
+"""Print messages that were found: one line each, or in full."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from leveret.node.printable import printable, say, say_json, say_row
 
 COLUMNS: Final = ("id", "age_s", "bytes", "state", "routing_key", "body")
 NUMBERS: Final = (1, 2)  # columns that are aligned to the right
-KEY: Final = 24  # cells of a routing key, beside which there is room for a body
-MOST_DEATHS: Final = 5  # that are told of one message
+KEY: Final = 24  # widest routing key, to leave room for the body
+MOST_DEATHS: Final = 5  # shown per message
 TOLD: Final = frozenset(
     ["x-death", *(f"x-{which}-death-{what}" for which in ("first", "last") for what in ("exchange", "queue", "reason"))]
 )
-"""Headers that are told in a sentence."""
+"""Headers shown as sentences."""
 
 Message = dict[str, Any]
 
 
 class Lines:
-    """A line for each message: on a terminal within its width, elsewhere with tabs between, or as JSON.
+    """Prints one line per message: fitted to the terminal, else separated by tabs, or as JSON.
 
-    with_state: whether messages are of several kinds.
+    with_state: whether to show the state of each message.
     """
 
     def __init__(self, as_json: bool, with_state: bool) -> None:
         self._as_json = as_json
         self._with_state = with_state
         self._is_begun = False
-        self._widths: list[int] = []  # of the columns in front of the body, which grow with what comes
+        self._widths: list[int] = []  # of the columns before the body; they only grow
 
     def show(self, messages: Sequence[Message]) -> None:
-        """Print them."""
+        """Print messages."""
         if self._as_json:
             for message in messages:
                 say_json(message, is_line=True)
@@ -88,7 +88,7 @@ class Lines:
 
 
 def _cut(text: str, wide: int, to_the_right: bool = False) -> str:
-    """A text that has exactly so many cells."""
+    """A text padded or cut to a number of cells."""
     from rich.cells import cell_len, set_cell_size
 
     missing = wide - cell_len(text)
@@ -98,7 +98,7 @@ def _cut(text: str, wide: int, to_the_right: bool = False) -> str:
 
 
 def tell(message: Message, number: int) -> None:
-    """Print all there is to say of a message."""
+    """Print all details of a message."""
     is_terminal = sys.stdout.isatty()
     title, *rest = story(message, number, is_terminal)
     if not is_terminal:
@@ -115,7 +115,7 @@ def tell(message: Message, number: int) -> None:
 
 
 def story(message: Message, number: int, is_indented: bool) -> Iterator[str]:
-    """The lines of that. is_indented: whether a body of JSON is spread over lines."""
+    """The lines that tell() prints. is_indented: whether to indent a JSON body."""
     age = "" if message["age_s"] is None else f", {duration(message['age_s'] * 1000)} old"
     again = ", redelivered" if message["redelivered"] else ""
     yield f"{number}. {message['id']}{age}, {size(message['payload_bytes'])}{again}"
@@ -135,12 +135,12 @@ def story(message: Message, number: int, is_indented: bool) -> Iterator[str]:
     if message.get("held"):
         yield f"   {_holder(message['held'])}"
     if message.get("ready_in_s") is not None:
-        yield f"   waits to be delivered again: ready in {duration(message['ready_in_s'] * 1000)}"
+        yield f"   waiting for redelivery: ready in {duration(message['ready_in_s'] * 1000)}"
     yield from _body(message, is_indented)
 
 
 def _deaths(message: Message, headers: dict[str, Any]) -> Iterator[str]:
-    """What became of it before, the latest first."""
+    """Its deaths, latest first."""
     death = message.get("death")
     listed = headers.get("x-death")
     entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
@@ -168,7 +168,7 @@ def _times(count: int) -> str:
 
 
 def _ago(at: object) -> str:
-    """How long ago that was, in words. at: seconds since 1970, as the broker's clock has it."""
+    """The time since then in words. at: seconds since 1970 on the broker's clock."""
     if not isinstance(at, int | float) or isinstance(at, bool):
         return ""
     left = int(max(time.time() - at, 0))
@@ -181,7 +181,7 @@ def _ago(at: object) -> str:
 
 def _holder(held: dict[str, Any]) -> str:
     who = f"'{held['label']}' ({held['connection']})" if held["label"] else held["connection"]
-    consumer = f"consumer '{held['consumer_tag']}'" if held["consumer_tag"] else "who got it"
+    consumer = f"consumer '{held['consumer_tag']}'" if held["consumer_tag"] else "basic.get"
     since = duration(held["since_s"] * 1000)
     return f"held: by {consumer} of {who}, channel {held['channel']}, for {since}; delivery tag {held['delivery_tag']}"
 
@@ -200,7 +200,7 @@ def _body(message: Message, is_indented: bool) -> Iterator[str]:
 
 
 def _indented(text: str) -> str:
-    """JSON objects and arrays spread over lines; any other text as it is."""
+    """JSON objects and arrays indented; any other text unchanged."""
     if text.lstrip()[:1] not in ("{", "["):
         return text
     import msgspec

@@ -1,4 +1,4 @@
-"""Going on: the command with which somebody goes on where this one has stopped."""
+"""The command line that continues an interrupted command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STDOUT: Final = "-"
 
 
 def command(place: str) -> str:
-    """This command, from a place on. It has no password, which is asked for, and overwrites no file that is there."""
+    """This command line, starting from a place. It contains no password and overwrites no existing file."""
     words = _without(sys.argv[1:], FROM)
     words = _changed(words, URL, _without_password)
     words = _changed(words, EXPORT, next_file)
@@ -28,7 +28,7 @@ def command(place: str) -> str:
 
 
 def next_file(name: str) -> str:
-    """A file beside one that is written, for what follows: a.jsonl.2 for a.jsonl."""
+    """The next free file name: a.jsonl.2 for a.jsonl."""
     if name == STDOUT:
         return name
     stem, dot, number = name.rpartition(".")

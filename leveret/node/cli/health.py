@@ -1,4 +1,4 @@
-"""leveret ping, version, health: whether a broker answers, what it is, and whether all is well."""
+"""leveret ping, version and health: check whether a broker answers, show its version, run health checks."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ EXTRA: Final = "port-listener/5672, protocol-listener/amqp, certificate-expirati
 
 
 def complete_check(incomplete: str) -> list[str]:
-    """Checks that begin so."""
+    """Checks that begin with this text."""
     return [check for check in CHECKS if check.startswith(incomplete)]
 
 
 @at_broker
 def ping(target: Target, as_json: AsJson = False) -> None:
-    """Ask a running broker whether it answers; status 1 if not."""
+    """Check whether a running broker answers; exit status 1 if not."""
     with broker_at(target) as broker:
         broker.get(path("whoami"))  # connects
         began = time.perf_counter()
@@ -45,7 +45,7 @@ def ping(target: Target, as_json: AsJson = False) -> None:
 
 @at_broker
 def version(target: Target, as_json: AsJson = False) -> None:
-    """Show the version of a running broker. `leveret --version` shows that of this command."""
+    """Show the version of a running broker. `leveret --version` shows the version of this command."""
     with broker_at(target) as broker:
         columns = "node,product_name,product_version,rabbitmq_version,erlang_full_version"
         found = broker.get(path("overview"), {"columns": columns})
@@ -53,7 +53,7 @@ def version(target: Target, as_json: AsJson = False) -> None:
         say_json(found)
     else:
         name, runs_on = f"{found['product_name']} {found['product_version']}", found["erlang_full_version"]
-        say(f"{name} on {runs_on}; its HTTP API is that of RabbitMQ {found['rabbitmq_version']}; node {found['node']}")
+        say(f"{name} on {runs_on}; HTTP API of RabbitMQ {found['rabbitmq_version']}; node {found['node']}")
 
 
 @at_broker
@@ -61,11 +61,13 @@ def health(
     target: Target,
     check: Annotated[
         str | None,
-        typer.Argument(help=f"One check, without it the usual ones: {EXTRA}.", autocompletion=complete_check),
+        typer.Argument(
+            help=f"A single check, such as {EXTRA}. Default: the standard checks.", autocompletion=complete_check
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check whether all is well with a running broker; status 1 if not, with the reason."""
+    """Run health checks on a running broker; exit status 1 if one fails."""
     with broker_at(target) as broker:
         found = [_look(broker, each) for each in ([check] if check else CHECKS)]
     if as_json:
@@ -84,12 +86,12 @@ def _look(broker: Broker, check: str) -> dict[str, Any]:
         content = broker.read(reply)
         return {"check": check, "status": "failed", "reason": _reason(content)}
     if not reply.is_good:
-        broker.refuse(reply, f"there is no check '{check}'; there are {', '.join(CHECKS)}, {EXTRA}")
+        broker.refuse(reply, f"there is no check '{check}'; choose from {', '.join(CHECKS)}, {EXTRA}")
     return {"check": check, "status": "ok", "reason": ""}
 
 
 def _reason(content: dict[str, Any]) -> str:
-    """Why a check has failed, with what else is told."""
+    """Why a check failed, with the other fields of the reply."""
     more = [f"{key} {_told(value)}" for key, value in content.items() if key not in ("status", "reason")]
     return "; ".join([str(content.get("reason", "")), *more])
 

@@ -1,4 +1,4 @@
-"""leveret limits: how much there may be of what clients make."""
+"""leveret limits: limits of virtual hosts and users."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class NumbersAreNoOptions(TyperCommand):
     """A command whose last argument may be a negative number."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Let numbers come last, where nothing is taken for an option."""
+        """Move negative numbers behind `--`, so that they are not parsed as options."""
         numbers = [each for each in args if re.fullmatch(r"-\d+", each)]
         if numbers and "--" not in args:
             args = [*(each for each in args if each not in numbers), "--", *numbers]
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(help="Limits of virtual hosts and users.", no_args_is_help=True)
+app = typer.Typer(help="Manage limits of virtual hosts and users.", no_args_is_help=True)
 
 OF_VHOST: Final = "max-connections, max-queues, max-exchanges, max-bindings, max-consumers"
 
-OfVhost = Annotated[str | None, typer.Option("--vhost", help=f"Of this virtual host: {OF_VHOST}.")]
-OfUser = Annotated[str | None, typer.Option("--user", help="Of this user: max-connections, max-channels.")]
+OfVhost = Annotated[str | None, typer.Option("--vhost", help=f"The virtual host. Its limits: {OF_VHOST}.")]
+OfUser = Annotated[str | None, typer.Option("--user", help="The user. Its limits: max-connections, max-channels.")]
 
 
 @app.command("list", epilog=examples("limits list --vhost shop"))
@@ -60,7 +60,7 @@ def list_limits(
 def set_limit(
     target: Target,
     limit: Annotated[str, typer.Argument(help="Name of the limit.")],
-    value: Annotated[int, typer.Argument(help="How many; 0 for none at all, -1 for no limit.", min=-1)],
+    value: Annotated[int, typer.Argument(help="The maximum; 0 allows none, -1 removes the limit.", min=-1)],
     vhost: OfVhost = None,
     user: OfUser = None,
 ) -> None:
@@ -74,11 +74,11 @@ def set_limit(
 @at_broker
 def clear(
     target: Target,
-    limit: Annotated[str | None, typer.Argument(help="Name of the limit; without it, all of them.")] = None,
+    limit: Annotated[str | None, typer.Argument(help="Name of the limit. Omit to remove all limits.")] = None,
     vhost: OfVhost = None,
     user: OfUser = None,
 ) -> None:
-    """Lift a limit of a virtual host or of a user."""
+    """Remove a limit of a virtual host or of a user."""
     kind, name = _owner(vhost, user)
     perform(target, f"clear_{kind}_limits", **{kind: name}, limit=limit)
     say(f"Cleared {limit or 'all limits'} of {kind} '{name}'.")
@@ -89,7 +89,7 @@ def _owner(vhost: str | None, user: str | None) -> tuple[str, str]:
         return "vhost", vhost
     if user is not None and vhost is None:
         return "user", user
-    raise typer.BadParameter("say whose limit: either --vhost NAME or --user NAME")
+    raise typer.BadParameter("give either --vhost NAME or --user NAME")
 
 
 def _flat(kind: str, found: list[dict[str, object]]) -> list[dict[str, object]]:

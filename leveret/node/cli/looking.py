@@ -1,4 +1,4 @@
-"""leveret messages peek and search: to look at messages without taking them."""
+"""leveret messages peek and search: read messages without consuming them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from leveret.store.files import replacing
 PEEK_BYTES: Final = 2_000
 MOST_BYTES: Final = 16 << 20
 
-AsLines = Annotated[bool, typer.Option("--json", help="Print each message as a line of JSON, as the HTTP API has it.")]
+AsLines = Annotated[bool, typer.Option("--json", help="Print each message as a line of JSON, as in the HTTP API.")]
 
 
 @at_broker
@@ -36,12 +36,12 @@ def peek(
     choice: Choice,
     queue: QueueName,
     size: Annotated[
-        int, typer.Option("--bytes", min=0, max=MOST_BYTES, help="So many bytes of a body at most.")
+        int, typer.Option("--bytes", min=0, max=MOST_BYTES, help="Maximum number of body bytes to show.")
     ] = PEEK_BYTES,
     as_json: AsLines = False,
     vhost: Vhost = "/",
 ) -> None:
-    """Tell all there is to say of the first messages of a queue, or of its newest ones. They stay where they are."""
+    """Show the first messages of a queue, or its newest ones, in full. The queue does not change."""
     with broker_at(target) as broker:
         search = Search(broker, queue, vhost, choice, size)
         number = 0
@@ -70,21 +70,23 @@ def search(
     queue: QueueName,
     size: Annotated[
         int | None,
-        typer.Option("--bytes", min=0, max=MOST_BYTES, help="So many bytes of a body at most."),
+        typer.Option("--bytes", min=0, max=MOST_BYTES, help="Maximum number of body bytes to show."),
     ] = None,
     export: Annotated[
         str | None,
-        typer.Option("--export", help="Write them to this file instead, whole, for `leveret messages import`."),
+        typer.Option(
+            "--export", help="Write complete messages to this file, for `leveret messages import`, instead of printing."
+        ),
     ] = None,
     as_json: AsLines = False,
     vhost: Vhost = "/",
 ) -> None:
-    """Print the messages of a queue for which all conditions hold, as they are found. They stay where they are.
+    """Print the messages of a queue that match all conditions, as they are found. The queue does not change.
 
-    Ctrl-C ends it, and tells how to go on.
+    Ctrl-C stops the search and prints the command that continues it.
     """
     if export is not None and as_json:
-        raise typer.BadParameter("an export has lines of its own; leave out --json", param_hint="--export")
+        raise typer.BadParameter("an export is always lines of JSON; leave out --json", param_hint="--export")
     truncate = size if size is not None else PEEK_BYTES if as_json else BODY_IN_LINE
     with broker_at(target) as broker:
         found = Search(broker, queue, vhost, choice, truncate, export is not None)
@@ -99,7 +101,7 @@ def search(
                             lines.show(batch)
                         sys.stdout.flush()
     if export is not None:
-        say(f"Exported {messages(found.found)} of queue '{queue}' to {_name(export)}.", aside=True)
+        say(f"Exported {messages(found.found)} from queue '{queue}' to {_name(export)}.", aside=True)
     _end(found, queue, choice, stop, is_brief=False)
 
 
@@ -108,10 +110,10 @@ def _name(file: str) -> str:
 
 
 def _export(file: str, batches: Iterator[list[dict[str, Any]]]) -> None:
-    """Write messages as lines that can be imported."""
+    """Write messages in the format of an export."""
     from leveret.management import lines
 
-    first = next(batches, [])  # before the file is touched: the queue may not exist
+    first = next(batches, [])  # before opening the file: the queue may not exist
     try:
         with _open(file) as out:
             for batch in itertools.chain([first], batches):
@@ -125,7 +127,7 @@ def _export(file: str, batches: Iterator[list[dict[str, Any]]]) -> None:
 
 @contextlib.contextmanager
 def _open(file: str) -> Iterator[IO[bytes]]:
-    """Messages may be secret, so only the owner may read the file; what fails leaves the old one as it was."""
+    """Open the file so that only its owner may read it, as messages may be secret. On failure the old file remains."""
     if file == going_on.STDOUT:
         yield sys.stdout.buffer
         return
@@ -136,24 +138,24 @@ def _open(file: str) -> Iterator[IO[bytes]]:
 def _nothing(broker: Broker, queue: str, vhost: str, choice: Choice) -> str:
     """Why nothing is shown."""
     if choice.is_narrow:
-        return f"Queue '{queue}' has no such message."
+        return f"No message in queue '{queue}' matches."
     if choice.states != (State.READY,):
-        return f"Queue '{queue}' has no message that is {' or '.join(choice.states)}."
+        return f"Queue '{queue}' has no {' or '.join(choice.states)} messages."
     found = broker.get(path("queues", vhost, queue), {"columns": "messages"})["messages"]
     more = f"; it has {messages(found)} in other states, see --state" if found else ""
-    return f"Queue '{queue}' has no message that is ready{more}."
+    return f"Queue '{queue}' has no ready messages{more}."
 
 
 def _end(search: Search, queue: str, choice: Choice, stop: Stop, is_brief: bool) -> None:
-    """Say what else there is to say, on standard error, and end the command."""
+    """Print the summary on standard error, and raise typer.Exit if interrupted."""
     say_lost(search.missing, search.undecided, queue)
-    so_far = f"{search.found:,} found, looked at {search.looked:,} of about {messages(search.total)}"
+    so_far = f"{search.found:,} found, searched {search.looked:,} of about {messages(search.total)}"
     if search.is_interrupted:
         how = going_on.command(search.place) if search.place else "the same command"
-        say(f"Interrupted: {so_far}. Go on with: {how}", aside=True)
+        say(f"Interrupted: {so_far}. Continue with: {how}", aside=True)
         raise typer.Exit(stop.status)
     if search.place is not None and search.found == choice.limit:
-        text = "There may be more" if is_brief else f"The limit is reached: {so_far}"
-        say(f"{text}. Go on with: {going_on.command(search.place)}", aside=True)
+        text = "There may be more" if is_brief else f"Limit reached: {so_far}"
+        say(f"{text}. Continue with: {going_on.command(search.place)}", aside=True)
     elif not search.found and not is_brief:
-        say(f"Queue '{queue}' has no such message among {messages(search.looked)}.", aside=True)
+        say(f"None of {messages(search.looked)} in queue '{queue}' matches.", aside=True)

@@ -1,4 +1,4 @@
-"""leveret backup, leveret check: care for a data directory, whether a broker runs on it or not."""
+"""leveret backup, leveret check: back up and check a data directory, with or without a running broker."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from leveret.store.database import StoreError
 from leveret.store.rescue.maintenance import backup as copy_directory
 from leveret.store.rescue.maintenance import check as check_directory
 
-Target = Annotated[Path, typer.Argument(readable=False, help="Directory for the copy; there must be no data in it.")]
+Target = Annotated[Path, typer.Argument(readable=False, help="Directory for the copy; it must not contain data.")]
 
 
 def backup(target: Target, data_dir: DataDir = None) -> None:
-    """Copy the data of a running or stopped broker, as it is at one moment, to another directory."""
+    """Copy a consistent snapshot of a running or stopped broker's data to another directory."""
     directory = find_directory(data_dir)
     check_target(target)
     try:
@@ -30,7 +30,7 @@ def backup(target: Target, data_dir: DataDir = None) -> None:
 
 
 def check(data_dir: DataDir = None) -> None:
-    """Read all data of a running or stopped broker, and say what is damaged; status 1 if anything is."""
+    """Read all data of a running or stopped broker and report damage; exit status 1 if there is any."""
     directory = find_directory(data_dir)
     try:
         with progress("Reading") as tell:
@@ -41,10 +41,10 @@ def check(data_dir: DataDir = None) -> None:
         complain(str(directory), problem)
     say(
         f"{report.definitions} definitions, {report.messages} messages in {report.chunks} chunks, "
-        f"{report.places} places in queues, {report.content_bytes} bytes of bodies."
+        f"{report.places} queue entries, {report.content_bytes} bytes of bodies."
     )
     if report.is_broken:
-        refuse("the file is damaged; the next start makes a new one of what can be read, and keeps this one beside it")
+        refuse("the database file is damaged; the next start copies readable data to a new file and keeps the old one")
     if report.problems:
-        refuse("there is damage; the broker leaves out what cannot be read and serves the rest")
+        refuse("some data is damaged; the broker skips unreadable data and serves the rest")
     say(f"No damage in '{directory}'.")

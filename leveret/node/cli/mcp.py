@@ -1,4 +1,4 @@
-"""leveret mcp: a broker for clients of the Model Context Protocol, which are assistants with a language model."""
+"""leveret mcp: a Model Context Protocol server for AI assistants."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from leveret.node.cli.target import Target, at_broker
 def mcp(
     target: Target,
     allow_changes: Annotated[
-        bool, typer.Option("--allow-changes", help="Offer tools that change something, too.")
+        bool, typer.Option("--allow-changes", help="Also offer tools that change something.")
     ] = False,
 ) -> None:
-    """Serve a client of the Model Context Protocol at standard input and output. Its tools read, and change nothing.
+    """Run a Model Context Protocol server on standard input and output, with tools that only read by default.
 
-    Needs the extra `mcp`: pip install 'leveret[mcp]'.
+    Requires the extra `mcp`: pip install 'leveret[mcp]'.
     """
     try:
         from leveret.node.cli.mcp_server import serve
@@ -34,7 +34,7 @@ def mcp(
 
 
 def _connector(target: Target) -> Callable[[], Asker]:
-    """What connects to the broker that is meant. What cannot be, or is missing, is said now, and not in a call."""
+    """A function that connects to the target broker. Reports unusable options now, not in the first call."""
     if not target.is_remote:
         check_directory(target)
         return lambda: LocalBroker(local_link(target))

@@ -1,6 +1,6 @@
-"""leveret messages: what is published to a running broker, and what waits in its queues.
+"""leveret messages: publish, get and consume messages.
 
-To look for messages and to act on them have files of their own: looking.py and acting.py.
+peek and search are in looking.py, the commands that act on messages in acting.py.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from leveret.node.cli.queues import QueueName, Vhost, missing, no_vhost
 from leveret.node.cli.target import Target, at_broker
 from leveret.node.printable import say, say_json
 
-HELP: Final = "Messages: to publish, look for, look at, take, move, delete, send home, export and import."
+HELP: Final = "Publish, search, inspect, consume, move, delete, redrive, export and import messages."
 app = typer.Typer(help=HELP, no_args_is_help=True)
 
-MOST: Final = 1_000  # messages that are asked for at once
-POLL_S: Final = 0.2  # between two looks at whether the user wants to go on
-AHEAD: Final = 20  # messages that a consumer gets before it has acknowledged some
+MOST: Final = 1_000  # messages per request
+POLL_S: Final = 0.2  # between two checks whether the user pressed Ctrl-C
+AHEAD: Final = 20  # prefetch of the consumer
 
 AsLines = Annotated[bool, typer.Option("--json", help="Print each message as a line of JSON.")]
 
 
 class Way(StrEnum):
-    """What becomes of messages that were shown."""
+    """What to do with messages after showing them."""
 
     ACK = "ack_requeue_false"
     REQUEUE = "ack_requeue_true"
@@ -44,7 +44,7 @@ class Way(StrEnum):
 
 @app.callback(help=HELP)
 def messages() -> None:
-    """What is in queues."""
+    """Messages in queues."""
 
 
 @app.command(
@@ -58,30 +58,32 @@ def messages() -> None:
 def publish(
     target: Target,
     to: Annotated[
-        str | None, typer.Argument(help="Name of the queue, without --exchange.", autocompletion=of_queues)
+        str | None, typer.Argument(help="Name of the queue. Omit with --exchange.", autocompletion=of_queues)
     ] = None,
     exchange: Annotated[str | None, typer.Option(help="Exchange to publish to.", autocompletion=of_exchanges)] = None,
-    key: Annotated[str | None, typer.Option(help="Routing key, with --exchange.")] = None,
-    body: Annotated[str | None, typer.Option(help="The body, as a text.")] = None,
-    file: Annotated[str | None, typer.Option(help="File with the body, - for standard input.")] = None,
+    key: Annotated[str | None, typer.Option(help="Routing key. Requires --exchange.")] = None,
+    body: Annotated[str | None, typer.Option(help="The body as text.")] = None,
+    file: Annotated[str | None, typer.Option(help="File that contains the body; - for standard input.")] = None,
     given: Annotated[
-        list[str] | None, typer.Option("--property", help="NAME=VALUE, as content_type=text/plain. Repeatable.")
+        list[str] | None, typer.Option("--property", help="NAME=VALUE, such as content_type=text/plain. Repeatable.")
     ] = None,
     header: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE; the value is JSON, else a text. Repeatable.")
+        list[str] | None, typer.Option(help="NAME=VALUE. A value that is not JSON is text. Repeatable.")
     ] = None,
     vhost: Vhost = "/",
 ) -> None:
-    """Publish a message, wait until it is safe, and tell whether a queue got it; status 1 if none did.
+    """Publish a message, wait for the confirm, and report whether it reached a queue; exit status 1 if not.
 
-    It is persistent, unless --property delivery_mode=1 says that it is not.
+    The message is persistent unless you give --property delivery_mode=1.
     """
     if (to is None) == (exchange is None):
-        raise typer.BadParameter("say where to: either the name of a queue, or --exchange with its --key")
+        raise typer.BadParameter("give either the name of a queue, or --exchange with --key")
     if to is not None and key is not None:
-        raise typer.BadParameter("the name of a queue is the key; --key goes with --exchange", param_hint="--key")
+        raise typer.BadParameter(
+            "with the name of a queue, that name is the routing key; --key requires --exchange", param_hint="--key"
+        )
     if body is not None and file is not None:
-        raise typer.BadParameter("give the body once, with --body or with --file", param_hint="--file")
+        raise typer.BadParameter("give either --body or --file", param_hint="--file")
     properties = {"delivery_mode": 2, **properties_of(given, "--property")}
     if header:
         properties["headers"] = arguments_of(header)
@@ -101,9 +103,9 @@ def publish(
             broker.refuse(reply)
         is_routed = broker.read(reply)["routed"]
     if not is_routed and to is not None:
-        refuse(f"no queue got the message: {missing(to, vhost)}")
+        refuse(f"the message reached no queue: {missing(to, vhost)}")
     if not is_routed:
-        refuse(f"no queue got the message: nothing is bound to exchange '{exchange}' for the key '{key or ''}'")
+        refuse(f"the message reached no queue: no binding of exchange '{exchange}' matches the key '{key or ''}'")
     say(f"Published to queue '{to}'." if to is not None else f"Published to exchange '{exchange}'.")
 
 
@@ -114,15 +116,15 @@ def publish(
 def get(
     target: Target,
     queue: QueueName,
-    count: Annotated[int, typer.Option(min=1, help="At most so many messages.")] = 1,
-    ack: Annotated[bool, typer.Option("--ack", help="Take them out of the queue.")] = False,
-    requeue: Annotated[bool, typer.Option("--requeue", help="Put them back, as it is done without --ack.")] = False,
+    count: Annotated[int, typer.Option(min=1, help="Maximum number of messages.")] = 1,
+    ack: Annotated[bool, typer.Option("--ack", help="Remove the messages from the queue.")] = False,
+    requeue: Annotated[bool, typer.Option("--requeue", help="Put the messages back. This is the default.")] = False,
     as_json: AsLines = False,
     vhost: Vhost = "/",
 ) -> None:
-    """Show messages from the head of a queue. They are put back, flagged as redelivered, unless --ack takes them."""
+    """Show messages from the head of a queue and put them back, flagged as redelivered. --ack removes them instead."""
     if ack and requeue:
-        raise typer.BadParameter("messages are either taken or put back", param_hint="--ack")
+        raise typer.BadParameter("give either --ack or --requeue", param_hint="--ack")
     shown = 0
     with broker_at(target) as broker:
         while shown < count:
@@ -134,7 +136,7 @@ def get(
             if not found or not ack:
                 break
     if not shown and not as_json:
-        say(f"Queue '{queue}' has no message that is ready.", aside=True)
+        say(f"Queue '{queue}' has no ready messages.", aside=True)
 
 
 def _fetch(broker: Broker, queue: str, vhost: str, count: int, way: Way) -> list[dict[str, Any]]:
@@ -145,7 +147,7 @@ def _fetch(broker: Broker, queue: str, vhost: str, count: int, way: Way) -> list
 
 
 def show_message(message: dict[str, Any], number: int, as_json: bool) -> None:
-    """Print one message, in the shape of the API."""
+    """Print one message, given as the API returns it."""
     if as_json:
         say_json(message, is_line=True)
         return
@@ -166,11 +168,11 @@ def show_message(message: dict[str, Any], number: int, as_json: bool) -> None:
 def consume(
     target: Target,
     queue: QueueName,
-    count: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after this many messages.")] = None,
     as_json: AsLines = False,
     vhost: Vhost = "/",
 ) -> None:
-    """Take messages out of a queue and print them as they come, until Ctrl-C. What was not printed stays there."""
+    """Consume messages from a queue and print them, until Ctrl-C. Messages not printed stay in the queue."""
     from leveret.node.amqp import AmqpError
     from leveret.node.cli.amqp import connect_amqp
     from leveret.wire.methods import (
@@ -205,11 +207,11 @@ def consume(
         refuse(str(error))
     finally:
         client.close()
-    say(f"Took {shown} message{'s' * (shown != 1)} of queue '{queue}'.", aside=True)
+    say(f"Consumed {shown} message{'s' * (shown != 1)} from queue '{queue}'.", aside=True)
 
 
 def _as_item(got: Any) -> dict[str, Any]:
-    """A delivery in the shape of the API."""
+    """A delivery in the form that the API uses."""
     import msgspec
 
     from leveret.api.views.properties import write_properties

@@ -1,4 +1,4 @@
-"""A migration as people see it: what is asked, shown on the way, and said in the end."""
+"""The user interface of a migration: questions, progress and result."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from leveret.node.migration.sink import Lost
 from leveret.node.migration.survey import EXCLUSIVE, QueueFacts, differences, survey
 from leveret.node.printable import complain, say, say_json
 
-GRACE_S: Final = 10.0  # after which the end does not wait any more for what is on its way
-GO_ON: Final = "nothing is lost: run the same command again, and it goes on"
+GRACE_S: Final = 10.0  # to wait for messages in flight after a signal
+GO_ON: Final = "nothing is lost: run the same command again to resume"
 
 
 @dataclass
 class Options:
-    """What was asked for. patterns: of names of queues. definitions, messages: whether they are moved."""
+    """The options of the command. patterns: of queue names. definitions, messages: whether to move them."""
 
     vhosts: list[str]
     patterns: list[str]
@@ -48,7 +48,7 @@ class Options:
 
 
 class Onlooker:
-    """Shows how far it is, and knows when somebody wants it to end."""
+    """Shows the progress and reports whether the user wants to stop."""
 
     def __init__(self, stop: Stop, tell: Callable[[int, int], None], total: int) -> None:
         self._stop = stop
@@ -58,17 +58,17 @@ class Onlooker:
         self._wanted_s = 0.0
 
     def moved(self, count: int) -> None:
-        """So many messages more were moved."""
+        """Add to the number of moved messages."""
         self._moved += count
         self._total = max(self._total, self._moved)
         self._tell(self._moved, self._total)
 
     def is_wanted_to_end(self) -> bool:
-        """Whether nothing new is to be begun."""
+        """Whether to start no further work."""
         return self._stop.is_wanted
 
     def between(self) -> None:
-        """Called while something is waited for. Raises: Interrupted."""
+        """Called repeatedly while waiting. Raises: Interrupted, if the grace period after a signal is over."""
         if self._stop.is_wanted:
             now_s = time.monotonic()
             self._wanted_s = self._wanted_s or now_s
@@ -76,13 +76,13 @@ class Onlooker:
                 raise Interrupted
 
     def tell(self, text: str) -> None:
-        """Say something to people."""
+        """Print a note."""
         complain("note", text)
 
 
 @dataclass
 class Migrating:
-    """One run of the command. totals: of all runs, by virtual host and queue."""
+    """One run of the command. totals: moved and duplicated messages of all runs, by virtual host and queue."""
 
     source: Side
     target: Side
@@ -94,7 +94,7 @@ class Migrating:
     is_stopped: bool = False
 
     def show_plan(self) -> None:
-        """Say what would be done, and what will be different."""
+        """Print what run() would do, and the differences to expect."""
         different: list[tuple[str, str]] = []
         with self._explained():
             self._look()
@@ -115,7 +115,7 @@ class Migrating:
             self._show_queues()
 
     def run(self, is_sure: bool) -> None:
-        """Do it, and say what was done. The command ends with status 1 if anything was left undone."""
+        """Migrate and print the result. The command ends with status 1 if anything remains to be done."""
         with self._explained():
             self._look()
             if self.options.messages:
@@ -133,7 +133,7 @@ class Migrating:
     # -- steps
 
     def _look(self) -> None:
-        """See what there is; first in a directory of this machine, which may be one that cannot be trusted."""
+        """Inspect both brokers, a local one first, as its data directory may not be trustworthy."""
         for side in sorted((self.target, self.source), key=lambda side: side.is_here, reverse=True):
             side.look()
         if self.options.messages:
@@ -175,7 +175,7 @@ class Migrating:
             self.outcomes = list(rounds.outcomes.values())
 
     def _look_again(self) -> list[QueueFacts]:
-        """The queues that there are now; if there are new ones, definitions are brought over first."""
+        """The current queues. Imports definitions first if there are new queues."""
         try:
             found = survey(self.source, self.target, self.options.vhosts, self.options.patterns)
             known = {each.place.key for each in self.facts}
@@ -193,7 +193,7 @@ class Migrating:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """What goes wrong ends the command with a sentence."""
+        """Turn errors into one sentence that ends the command."""
         try:
             yield
         except (SideError, JournalError) as error:
@@ -203,12 +203,12 @@ class Migrating:
         except Interrupted:
             self._fail(f"interrupted; {GO_ON}")
 
-    # -- what is said
+    # -- output
 
     def _show_queues(self) -> None:
         moving = self._moving()
         for each in moving:
-            held = f", and {each.unacked} that consumers hold" if each.unacked else ""
+            held = f", and {each.unacked} unacknowledged" if each.unacked else ""
             say(f"{_name(each)}: {messages(each.ready)}{held}")
         say(f"Would move {messages(sum(each.ready for each in moving))} of {_queues(len(moving))}.")
 
@@ -220,7 +220,7 @@ class Migrating:
         say(f"{what} {counted(brought.applied)}.")
 
     def _fail(self, text: str) -> NoReturn:
-        """The end, before all was done."""
+        """End the command early."""
         if self.options.as_json:
             say_json({**self._report(), "error": text})
             raise typer.Exit(1)
@@ -246,22 +246,22 @@ class Migrating:
             if each.reason:
                 complain("note", f"{_name(each.facts)}: not empty: {each.reason}")
             elif each.facts.unacked:
-                text = f"its consumers held {messages(each.facts.unacked)} when this began"
-                complain("note", f"{_name(each.facts)}: {text}; run this again when they have given them back")
+                text = f"it had {messages(each.facts.unacked)} unacknowledged at the start"
+                complain("note", f"{_name(each.facts)}: {text}; run this again when the consumers have returned them")
         for facts in self.facts:
             if facts.obstacle and facts.ready:
                 complain("note", f"{_name(facts)}: not moved: {facts.obstacle}")
         known = sum(each.known for each in self.outcomes)
         if known:
-            complain("note", f"{messages(known)} came again, and were not sent again: the target had them")
+            complain("note", f"{messages(known)} arrived again and were skipped, as the target already had them")
         again = sum(count for _, count in self.totals.values())
         if again:
-            complain("note", f"{messages(again)} may be there twice; the second has the header {AGAIN}")
+            complain("note", f"{messages(again)} may be duplicated; the second copy has the header {AGAIN}")
         moved = [each for each in self.outcomes if each.moved]
         say(f"Moved {messages(sum(each.moved for each in moved))} of {_queues(len(moved))}.")
 
     def _left_undone(self) -> str:
-        """What was not done; empty for nothing."""
+        """What remains to be done; empty if nothing."""
         wrong = len(self.brought.errors) if self.brought is not None else 0
         stuck = sum(bool(each.reason) for each in self.outcomes)
         stuck += sum(bool(each.ready) and each.obstacle not in ("", EXCLUSIVE) for each in self.facts)
@@ -275,7 +275,7 @@ class Migrating:
         return "; ".join(parts)
 
     def _report(self) -> dict[str, Any]:
-        """All that there is to say, for programs."""
+        """The result as JSON."""
         return {
             **{
                 name: {"product": side.product, "version": side.version, "at": side.shown}
@@ -300,7 +300,7 @@ class Migrating:
 
 
 def journal_path(source: Side, target: Side) -> Path:
-    """Where the journal of a migration is: the same for the same two brokers."""
+    """The default path of the journal, one for each pair of brokers."""
     pair = f"{source.place}\n{target.place}".encode("utf-8", "surrogateescape")
     return (
         platformdirs.user_state_path("leveret") / "migrations" / f"{blake2b(pair, digest_size=8).hexdigest()}.journal"
@@ -308,7 +308,7 @@ def journal_path(source: Side, target: Side) -> Path:
 
 
 def messages(count: int) -> str:
-    """So many messages."""
+    """A number of messages in words."""
     return "1 message" if count == 1 else f"{count:,} messages"
 
 

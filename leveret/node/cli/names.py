@@ -1,4 +1,4 @@
-"""Completion of names from a running broker, where that costs little: nothing is asked for, and nothing is said."""
+"""Shell completion of names from a running broker. It never prompts and prints no errors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 import typer
 
-MOST = 100  # names that are offered
+MOST = 100  # names offered
 
 
 def _completer(word: str) -> Callable[[Any, str], list[str]]:
-    """Names of things of a kind that begin so. word: of their path in the API."""
+    """Completes names of one kind of object. word: its path in the API."""
 
     def complete(ctx: Any, incomplete: str) -> list[str]:
         from leveret.node.cli.asking import connect, path

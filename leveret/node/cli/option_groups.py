@@ -1,4 +1,4 @@
-"""Option groups: options that several commands have in common, which reach a command's function as one argument."""
+"""Groups of options that several commands share. A command's function receives a group as one argument."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, get_type_hints
 def grouped(
     function: Callable[..., None], name: str, options: dict[str, tuple[Any, Any]], make: Callable[..., object]
 ) -> Callable[..., None]:
-    """A command with these options instead of the parameter of this name.
+    """Replace the parameter `name` of a command's function with a group of options.
 
-    options: annotation and default by name. make: what the function gets, made of their values; it may refuse them.
+    options: annotation and default by name. make: builds the argument from the values, and may raise for bad ones.
     """
 
     @functools.wraps(function)

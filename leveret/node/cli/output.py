@@ -1,4 +1,4 @@
-"""What commands print: tables for people, plain columns for pipes, JSON for programs, refusals in one line."""
+"""Output of commands: tables on a terminal, plain columns in a pipe, JSON, and errors in one line."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from leveret.node.printable import complain, printable, say_json, say_row
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, at a terminal.")]
+Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class Refused(typer.Exit):
-    """The command ends with status 1. text: why, which was said."""
+    """Ends the command with status 1. text: the reason, already printed."""
 
     def __init__(self, text: str) -> None:
         super().__init__(1)
@@ -28,7 +28,7 @@ class Refused(typer.Exit):
 
 
 def refuse(text: str) -> NoReturn:
-    """End the command with status 1. Raises: Refused."""
+    """Print an error and end the command with status 1. Raises: Refused."""
     complain("leveret", text)
     raise Refused(text)
 
@@ -39,26 +39,26 @@ def asks(is_sure: bool) -> bool:
 
 
 def confirm(what: str, is_sure: bool) -> None:
-    """Ask somebody at a terminal before something goes that cannot come back; a script knows what it does."""
+    """Ask for confirmation of an irreversible action, on a terminal only. Raises: typer.Abort."""
     if asks(is_sure):
         typer.confirm(printable(f"{what}?"), abort=True, err=True)
 
 
 class Bar:
-    """Says on a terminal how far something is. bar: None where there is no terminal."""
+    """A progress bar. bar: None if there is no terminal."""
 
     def __init__(self, what: str, bar: RichProgress | None) -> None:
         self._bar = bar
         self._task = None if bar is None else bar.add_task(what, total=None)
 
     def __call__(self, done: int, total: int) -> None:
-        """Tell it. total: 0 where nobody knows."""
+        """Update the bar. total: 0 if unknown."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total or None)
 
     @contextlib.contextmanager
     def hidden(self) -> Iterator[None]:
-        """It is not there while something else is printed."""
+        """Hide the bar while other output is printed."""
         if self._bar is None:
             yield
             return
@@ -70,7 +70,7 @@ class Bar:
 
 @contextlib.contextmanager
 def progress(what: str) -> Iterator[Bar]:
-    """A bar on standard error if it is a terminal, nothing elsewhere."""
+    """A progress bar on standard error if that is a terminal, else nothing."""
     if not sys.stderr.isatty():
         yield Bar(what, None)
         return
@@ -78,7 +78,7 @@ def progress(what: str) -> Iterator[Bar]:
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    if not console.is_interactive:  # it cannot go back in a line
+    if not console.is_interactive:  # it cannot overwrite a line
         yield Bar(what, None)
         return
     with Progress(console=console, transient=True, redirect_stdout=False) as bar:
@@ -86,13 +86,13 @@ def progress(what: str) -> Iterator[Bar]:
 
 
 def rows(answer: object) -> list[dict[str, object]]:
-    """The answer of a verb that lists things."""
+    """The answer of a verb that returns a list."""
     assert isinstance(answer, list)
     return answer
 
 
 def show(found: list[dict[str, object]], columns: list[str], as_json: bool) -> None:
-    """Print a list. columns: keys of the rows, in the order of a table; JSON has them all."""
+    """Print a list. columns: the keys to show, in order; JSON contains all keys."""
     if as_json:
         say_json(found)
     elif sys.stdout.isatty():
@@ -118,7 +118,7 @@ def _table(found: list[dict[str, object]], columns: list[str]) -> None:
 
 
 def _cell(value: object) -> str:
-    """A value in one cell."""
+    """A value as text for one cell."""
     if value is None or value == {}:
         return ""
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""leveret parameters: values kept for shovels, federation and others; the broker does not act by them."""
+"""leveret parameters: values for shovels, federation and others. The broker stores them, but does not use them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from leveret.node.cli.target import Target, at_broker
 from leveret.node.cli.verbs import perform
 from leveret.node.printable import say
 
-app = typer.Typer(help="Parameters that are kept and exported, as of shovels and federation.", no_args_is_help=True)
+app = typer.Typer(
+    help="Parameters of shovels, federation and others. The broker only stores and exports them.", no_args_is_help=True
+)
 
-Component = Annotated[str, typer.Argument(help="Whose parameter, as shovel.")]
+Component = Annotated[str, typer.Argument(help="Component, such as shovel.")]
 Name = Annotated[str, typer.Argument(help="Name of the parameter.")]
 
 
@@ -38,7 +40,7 @@ def set_parameter(
     target: Target,
     component: Component,
     name: Name,
-    value: Annotated[str, typer.Argument(help="The value, in JSON.")],
+    value: Annotated[str, typer.Argument(help="The value as JSON.")],
     vhost: Vhost = "/",
 ) -> None:
     """Set a parameter."""

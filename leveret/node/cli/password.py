@@ -1,4 +1,4 @@
-"""How a password comes to a command: as an argument, from standard input, or at a prompt; and leaves it hashed."""
+"""Read a password from an argument, standard input or a prompt, and hash it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,32 @@ from typing import Annotated
 
 import typer
 
-Password = Annotated[str | None, typer.Argument(help="The password; without it, it is asked for.")]
+Password = Annotated[str | None, typer.Argument(help="The password. Omit to be prompted.")]
 FromInput = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
-Hash = Annotated[str | None, typer.Option("--password-hash", help="A hash instead of a password, as in definitions.")]
+Hash = Annotated[
+    str | None,
+    typer.Option("--password-hash", help="A password hash in the format of definitions files, instead of a password."),
+]
 
 
 class Hashing(StrEnum):
-    """How a password is kept. rabbitmq: as RabbitMQ does, so that an export takes it there."""
+    """How to store a password. rabbitmq: a hash that RabbitMQ can import."""
 
     ARGON2 = "argon2"
     RABBITMQ = "rabbitmq"
 
 
-Kept = Annotated[Hashing, typer.Option("--hashing", help="How the password is kept; RabbitMQ cannot read argon2.")]
+Kept = Annotated[
+    Hashing, typer.Option("--hashing", help="Hash algorithm for storing the password; RabbitMQ cannot read argon2.")
+]
 
 
 def credential(
     password: str | None, from_input: bool, password_hash: str | None, hashing: Hashing
 ) -> dict[str, object]:
-    """The arguments of a verb that say the password; only a hash of it leaves this process."""
+    """The verb arguments for the password, as a hash: the password itself never leaves this process."""
     if sum((password is not None, from_input, password_hash is not None)) > 1:
-        raise typer.BadParameter("give the password once: as an argument, with --password-stdin or --password-hash")
+        raise typer.BadParameter("give only one of: the password as an argument, --password-stdin, --password-hash")
     if password_hash is not None:
         return {"password_hash": password_hash}
     if from_input:
@@ -41,11 +46,11 @@ def credential(
             raise typer.BadParameter("no password: give it as an argument or with --password-stdin")
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     if not password:
-        raise typer.BadParameter("the password is empty; nobody could log in with it")
+        raise typer.BadParameter("the password is empty, and would not allow a login")
     try:
         password.encode()
     except UnicodeEncodeError:
-        raise typer.BadParameter("the password is not UTF-8; no client could say it") from None
+        raise typer.BadParameter("the password is not UTF-8, so no client could send it") from None
     from leveret.auth import passwords
 
     made = passwords.argon2(password) if hashing is Hashing.ARGON2 else passwords.salted(password)

@@ -1,4 +1,4 @@
-"""leveret permissions: what users may do in virtual hosts."""
+"""leveret permissions: the permissions of users in virtual hosts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from leveret.node.cli.target import Target, at_broker
 from leveret.node.cli.verbs import perform
 from leveret.node.printable import say
 
-app = typer.Typer(help="Permissions: what users may do in virtual hosts.", no_args_is_help=True)
+app = typer.Typer(help="Manage permissions of users in virtual hosts.", no_args_is_help=True)
 
 User = Annotated[str, typer.Argument(help="Name of the user.", autocompletion=of_users)]
-Vhost = Annotated[str, typer.Option(help="The virtual host.", autocompletion=of_vhosts)]
-OnlyUser = Annotated[str | None, typer.Option("--user", help="Only of this user.", autocompletion=of_users)]
+Vhost = Annotated[str, typer.Option(help="Virtual host.", autocompletion=of_vhosts)]
+OnlyUser = Annotated[str | None, typer.Option("--user", help="Only for this user.", autocompletion=of_users)]
 OnlyVhost = Annotated[str | None, typer.Option("--vhost", help="Only in this virtual host.", autocompletion=of_vhosts)]
 
 
@@ -39,12 +39,12 @@ def list_permissions(
 def set_permissions(
     target: Target,
     user: User,
-    configure: Annotated[str, typer.Argument(help="Pattern of names it may declare and delete; '' for none.")],
-    write: Annotated[str, typer.Argument(help="Pattern of names it may publish and bind to.")],
-    read: Annotated[str, typer.Argument(help="Pattern of names it may consume and bind from.")],
+    configure: Annotated[str, typer.Argument(help="Pattern of names the user may declare and delete; '' for none.")],
+    write: Annotated[str, typer.Argument(help="Pattern of names the user may publish to, and bind as destinations.")],
+    read: Annotated[str, typer.Argument(help="Pattern of names the user may consume from, and bind as sources.")],
     vhost: Vhost = "/",
 ) -> None:
-    """Set what a user may do in a virtual host: three patterns, searched in names of queues and exchanges."""
+    """Set a user's permissions in a virtual host: three regular expressions, searched in queue and exchange names."""
     perform(target, "set_permissions", user=user, vhost=vhost, configure=configure, write=write, read=read)
     say(f"Set the permissions of user '{user}' in virtual host '{vhost}'.")
 
@@ -56,6 +56,6 @@ def clear(
     user: User,
     vhost: Vhost = "/",
 ) -> None:
-    """Take away what a user may do in a virtual host."""
+    """Remove a user's permissions in a virtual host."""
     perform(target, "clear_permissions", user=user, vhost=vhost)
     say(f"Cleared the permissions of user '{user}' in virtual host '{vhost}'.")

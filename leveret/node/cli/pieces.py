@@ -1,6 +1,6 @@
-"""Pieces: the messages of a queue, page by page out of a broker and batch by batch into one, wherever it is.
+"""Read the messages of a queue in pages, and write them in batches, through the control socket or over HTTP.
 
-They are encoded (core/message/codec.py), and go through the control socket or over HTTP.
+Messages are encoded as in core/message/codec.py.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from leveret.node.cli.target import BrokerError, Link
 if TYPE_CHECKING:
     from leveret.node.cli.asking import Broker
 
-NO_LEVERET = "the broker there is no Leveret, or an older one; only a Leveret has messages in pieces"
-CUT = "the broker has sent less of a page than it said"
+NO_LEVERET = "this command needs a Leveret broker of a current version"
+CUT = "the broker sent an incomplete page of messages"
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page of messages. told: the numbers of export_messages(). count: messages in it, None if nobody has counted."""
+    """A page of messages. told: the counts of export_messages(). count: messages in the page, None if unknown."""
 
     data: bytes
     told: dict[str, int]
@@ -29,20 +29,20 @@ class Page:
 
 
 class Pieces(Protocol):
-    """The messages of one queue. Raises: BrokerError; is_gone means that nobody knows whether it was done."""
+    """The messages of one queue. Raises: BrokerError; its is_gone means that the request may have been performed."""
 
     def page(self) -> Page:
         """The next page."""
 
     def put(self, data: bytes) -> dict[str, Any]:
-        """Put encoded messages into the queue. Returns: what import_messages() answers.
+        """Put encoded messages into the queue. Returns: the answer of import_messages().
 
-        `refused` and `reason` in it say which message may not come in, and why; nothing was stored then.
+        If it contains `refused`, the index of a message, and `reason`, nothing was stored.
         """
 
 
 class LocalPieces:
-    """Through a control socket."""
+    """Messages of a queue through a control socket."""
 
     def __init__(self, link: Link, queue: str, vhost: str) -> None:
         self._link = link
@@ -61,7 +61,7 @@ class LocalPieces:
 
 
 class RemotePieces:
-    """Over HTTP."""
+    """Messages of a queue over HTTP."""
 
     def __init__(self, broker: Broker, queue: str, vhost: str) -> None:
         from leveret.node.cli.asking import path

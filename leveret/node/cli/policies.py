@@ -1,4 +1,4 @@
-"""leveret policies: settings for queues and exchanges by their names."""
+"""leveret policies: settings for queues and exchanges that match a pattern."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from leveret.node.cli.target import Target, at_broker
 from leveret.node.cli.verbs import perform
 from leveret.node.printable import complain, say
 
-app = typer.Typer(help="Policies: settings for queues and exchanges by their names.", no_args_is_help=True)
+app = typer.Typer(
+    help="Manage policies: settings for queues and exchanges whose names match a pattern.", no_args_is_help=True
+)
 
-SHOWN = 100  # characters of a value that is none
+SHOWN = 100  # characters of an invalid value in an error
 
 Name = Annotated[str, typer.Argument(help="Name of the policy.")]
-Operator = Annotated[bool, typer.Option("--operator", help="Operator policies, which limit what policies may ask.")]
+Operator = Annotated[
+    bool, typer.Option("--operator", help="Use operator policies, which limit the values that policies can set.")
+]
 
 
 @app.command("list", epilog=examples("policies list --vhost shop", "policies list --operator"))
@@ -40,16 +44,16 @@ def list_policies(
 def set_policy(
     target: Target,
     name: Name,
-    pattern: Annotated[str, typer.Argument(help="Pattern, searched in names.")],
-    definition: Annotated[str, typer.Argument(help="""The settings in JSON: '{"max-length": 1000}'.""")],
-    priority: Annotated[int, typer.Option(help="Of the policies that match, the highest one counts.")] = 0,
+    pattern: Annotated[str, typer.Argument(help="Regular expression, searched in names.")],
+    definition: Annotated[str, typer.Argument(help="""The settings as JSON: '{"max-length": 1000}'.""")],
+    priority: Annotated[int, typer.Option(help="The matching policy with the highest priority applies.")] = 0,
     apply_to: Annotated[
         str, typer.Option(help="all, queues, classic_queues, quorum_queues, streams or exchanges.")
     ] = "all",
     vhost: Vhost = "/",
     operator: Operator = False,
 ) -> None:
-    """Set a policy; queues and exchanges that it matches follow it at once."""
+    """Set a policy. It applies at once to all matching queues and exchanges."""
     given = {
         "vhost": vhost,
         "name": name,
@@ -63,7 +67,7 @@ def set_policy(
 
     settings = given["definition"]
     for key in sorted(WITHOUT_EFFECT.intersection(settings if isinstance(settings, dict) else ())):
-        complain("note", f"{key} is kept and exported again, and has no effect here")
+        complain("note", f"{key} is stored and exported, but has no effect here")
     say(f"Set {_kind(operator)} '{name}' in virtual host '{vhost}'.")
 
 
@@ -82,7 +86,7 @@ def clear(
 
 
 def read_json(text: str) -> object:
-    """A value given on the command line."""
+    """A JSON value given on the command line. Raises: typer.BadParameter."""
     from leveret.core.policy.documents import read_json as read
 
     try:

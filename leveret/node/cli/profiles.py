@@ -1,4 +1,4 @@
-"""leveret profiles: names for brokers elsewhere, so that nobody writes their URLs again and again."""
+"""leveret profiles: names for the URLs of brokers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from leveret.node.cli.profiles_file import Profile, ProfileError
 from leveret.node.cli.remote import Place, RemoteBroker, Unreachable, read_url
 from leveret.node.printable import say
 
-app = typer.Typer(help="Names for brokers elsewhere.", no_args_is_help=True)
+app = typer.Typer(help="Manage profiles: names for the URLs of brokers.", no_args_is_help=True)
 
 ProfileName = Annotated[str, typer.Argument(help="Name of the profile.")]
 
@@ -29,16 +29,12 @@ ProfileName = Annotated[str, typer.Argument(help="Name of the profile.")]
 )
 def add(
     name: ProfileName,
-    url: Annotated[
-        str, typer.Argument(help="http://USER:PASSWORD@HOST:15672. A password that is not there is asked for.")
-    ],
-    ca_file: Annotated[str | None, typer.Option(help="CAs that are believed, for https://.")] = None,
-    ask: Annotated[bool, typer.Option("--ask", help="Keep no password: ask for it each time.")] = False,
-    no_check: Annotated[
-        bool, typer.Option("--no-check", help="Do not try whether the broker lets the user in.")
-    ] = False,
+    url: Annotated[str, typer.Argument(help="http://USER:PASSWORD@HOST:15672. Prompts for a missing password.")],
+    ca_file: Annotated[str | None, typer.Option(help="File of trusted CAs, for https://.")] = None,
+    ask: Annotated[bool, typer.Option("--ask", help="Do not store the password; prompt for it each time.")] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Do not test the login.")] = False,
 ) -> None:
-    """Keep a URL under a name, in a file that only this user may read. The broker is tried before."""
+    """Store a URL under a name, in a file that only you may read. Tests the login first."""
     try:
         place = read_url(url)
     except ValueError as error:
@@ -59,7 +55,7 @@ def add(
 
 def _try(place: Place, ca_file: str) -> None:
     def fail(text: str) -> NoReturn:
-        refuse(f"{text}; --no-check keeps it all the same")
+        refuse(f"{text}; --no-check stores it anyway")
 
     try:
         broker = RemoteBroker(place, ca_file)
@@ -68,7 +64,7 @@ def _try(place: Place, ca_file: str) -> None:
     except Unreachable as error:
         fail(str(error))
     if status == 401:
-        fail(f"{place.shown} does not let user '{place.user}' in")
+        fail(f"{place.shown} refused the login of user '{place.user}'")
 
 
 @app.command("list", epilog=examples("profiles list", "profiles list --json"))
@@ -89,7 +85,7 @@ def list_profiles(as_json: AsJson = False) -> None:
 
 @app.command(epilog=examples("profiles remove shop"))
 def remove(name: ProfileName) -> None:
-    """Forget a profile."""
+    """Remove a profile."""
     try:
         profiles_file.find(name)
         profiles_file.write({each: profile for each, profile in profiles_file.read().items() if each != name})

@@ -1,4 +1,4 @@
-"""Profiles: names for brokers somewhere, in a file of the user's own: ~/.config/leveret/profiles.toml."""
+"""The file of profiles, ~/.config/leveret/profiles.toml: names for the URLs of brokers."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from leveret.store.files import replacing
 
 
 class ProfileError(Exception):
-    """Profiles cannot be read or written; the text says why, and what to do."""
+    """Profiles cannot be read or written. The text says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """url: with the password in it, if it is kept. ca_file: empty for the CAs of the system."""
+    """A profile. url: contains the password if it is stored. ca_file: empty for the CAs of the system."""
 
     url: str
     ca_file: str = ""
 
 
 def path() -> Path:
-    """Where they are."""
+    """The path of the file."""
     return platformdirs.user_config_path("leveret") / "profiles.toml"
 
 
 def read() -> dict[str, Profile]:
-    """All of them, by name. Raises: ProfileError."""
+    """All profiles by name. Raises: ProfileError."""
     place = path()
     try:
         content = tomllib.loads(place.read_bytes().decode())
@@ -45,22 +45,22 @@ def read() -> dict[str, Profile]:
         url = value.get("url") if isinstance(value, dict) else None
         ca_file = value.get("ca-file", "") if isinstance(value, dict) else ""
         if not isinstance(url, str) or not isinstance(ca_file, str):
-            raise ProfileError(f"profile '{name}' in {place} has no url in quotes; correct it, or add it again")
+            raise ProfileError(f"profile '{name}' in {place} has no url in quotes; correct it or add the profile again")
         found[name] = Profile(url, ca_file)
     return found
 
 
 def find(name: str) -> Profile:
-    """One of them. Raises: ProfileError."""
+    """One profile. Raises: ProfileError."""
     found = read()
     if name not in found:
-        there_are = f"there are {', '.join(sorted(found))}" if found else "there is none"
-        raise ProfileError(f"there is no profile '{name}'; {there_are}, and `leveret profiles add` makes one")
+        there_are = f"known profiles: {', '.join(sorted(found))}" if found else "there are none"
+        raise ProfileError(f"there is no profile '{name}'; {there_are}; add one with `leveret profiles add`")
     return found[name]
 
 
 def write(profiles: dict[str, Profile]) -> None:
-    """Keep these, and no others; only their owner may read the file. Raises: ProfileError."""
+    """Replace all profiles. Only the owner may read the file. Raises: ProfileError."""
     place = path()
     lines = []
     for name, profile in sorted(profiles.items()):
@@ -77,5 +77,5 @@ def write(profiles: dict[str, Profile]) -> None:
 
 
 def _quoted(text: str) -> str:
-    """A text as TOML has it; its escapes are those of JSON, but for those of one half of a pair."""
+    """A TOML string. Its escapes are those of JSON, except for lone surrogates."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

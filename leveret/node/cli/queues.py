@@ -1,4 +1,4 @@
-"""leveret queues: queues of a running broker."""
+"""leveret queues: manage queues of a running broker."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from leveret.node.cli.target import Target, at_broker
 from leveret.node.cli.verbs import perform
 from leveret.node.printable import say
 
-app = typer.Typer(help="Queues of a running broker.", no_args_is_help=True)
+app = typer.Typer(help="Manage queues of a running broker.", no_args_is_help=True)
 
 QueueName = Annotated[str, typer.Argument(help="Name of the queue.", autocompletion=of_queues)]
-Vhost = Annotated[str, typer.Option(help="Its virtual host.", autocompletion=of_vhosts)]
+Vhost = Annotated[str, typer.Option(help="Virtual host.", autocompletion=of_vhosts)]
 OnlyVhost = Annotated[str | None, typer.Option("--vhost", help="Only in this virtual host.", autocompletion=of_vhosts)]
 
 COLUMNS: Final = (
@@ -69,23 +69,23 @@ BINDINGS: Final = (
 
 @app.callback()
 def queues() -> None:
-    """Queues of a running broker."""
+    """Manage queues of a running broker."""
 
 
 def missing(name: str, vhost: str) -> str:
-    """What is said if there is no such queue."""
-    return f"there is no queue '{name}' in virtual host '{vhost}'; `leveret queues list` shows those that there are"
+    """The error text for a queue that does not exist."""
+    return f"there is no queue '{name}' in virtual host '{vhost}'; see `leveret queues list`"
 
 
 def find(broker: Broker, name: str, vhost: str) -> dict[str, int]:
-    """What there is in a queue."""
+    """The counts of a queue's messages and consumers."""
     query = {"columns": "name,messages,messages_ready,messages_held,consumers"}
     found: dict[str, int] = broker.get(path("queues", vhost, name), query, missing(name, vhost))
     return found
 
 
 def messages(number: int) -> str:
-    """How many messages, in words."""
+    """A number of messages in words, such as `3 messages`."""
     return "1 message" if number == 1 else f"{number:,} messages"
 
 
@@ -105,21 +105,21 @@ def list_queues(
     limit: shapes.Limit = None,
     as_json: AsJson = False,
 ) -> None:
-    """List queues with what is in them, and their rates."""
+    """List queues with their message counts and rates."""
     with broker_at(target) as broker:
         where = path("queues") if vhost is None else path("queues", vhost)
         listed(broker, where, COLUMNS, columns, sort, reverse, name, regex, limit, as_json, no_vhost(vhost))
 
 
 def no_vhost(vhost: str | None) -> str:
-    """What is said if there is no such virtual host."""
-    return f"there is no virtual host '{vhost}'; `leveret vhosts list` shows those that there are"
+    """The error text for a virtual host that does not exist."""
+    return f"there is no virtual host '{vhost}'; see `leveret vhosts list`"
 
 
 @app.command(epilog=examples("queues show orders", "queues show orders --vhost shop --json"))
 @at_broker
 def show(target: Target, name: QueueName, vhost: Vhost = "/", as_json: AsJson = False) -> None:
-    """Show all that there is to say of one queue."""
+    """Show all details of one queue."""
     with broker_at(target) as broker:
         print_one(broker.get(path("queues", vhost, name), missing=missing(name, vhost)), DETAILS, as_json)
 
@@ -131,20 +131,22 @@ def declare(
     name: QueueName,
     vhost: Vhost = "/",
     kind: Annotated[
-        str | None, typer.Option("--type", help="classic or quorum; else that of its virtual host.")
+        str | None, typer.Option("--type", help="classic or quorum. Default: the default of the virtual host.")
     ] = None,
     argument: Argument = None,
-    transient: Annotated[bool, typer.Option("--transient", help="It goes when the broker stops.")] = False,
-    auto_delete: Annotated[bool, typer.Option("--auto-delete", help="It goes with its last consumer.")] = False,
+    transient: Annotated[bool, typer.Option("--transient", help="Delete it when the broker stops.")] = False,
+    auto_delete: Annotated[bool, typer.Option("--auto-delete", help="Delete it with its last consumer.")] = False,
 ) -> None:
-    """Declare a queue. One that is there has to be the same."""
+    """Declare a queue. An existing queue must have the same properties."""
     arguments = arguments_of(argument)
     if kind is not None:
         arguments["x-queue-type"] = kind
     body = {"durable": not transient, "auto_delete": auto_delete, "arguments": arguments}
     with broker_at(target) as broker:
         reply = broker.do("PUT", path("queues", vhost, name), body, missing=no_vhost(vhost))
-    text = f"Declared queue '{name}'." if reply.status == 201 else f"Queue '{name}' is there, and is the same."
+    text = (
+        f"Declared queue '{name}'." if reply.status == 201 else f"Queue '{name}' already exists with these properties."
+    )
     say(text)
 
 
@@ -154,11 +156,11 @@ def delete(
     target: Target,
     name: QueueName,
     vhost: Vhost = "/",
-    if_empty: Annotated[bool, typer.Option("--if-empty", help="Only if there is no message in it.")] = False,
+    if_empty: Annotated[bool, typer.Option("--if-empty", help="Only if it contains no messages.")] = False,
     if_unused: Annotated[bool, typer.Option("--if-unused", help="Only if it has no consumer.")] = False,
     yes: Sure = False,
 ) -> None:
-    """Delete a queue with the messages in it."""
+    """Delete a queue and its messages."""
     with broker_at(target) as broker:
         found = find(broker, name, vhost)
         has = messages(found["messages"] + found.get("messages_held", 0))
@@ -172,11 +174,11 @@ def delete(
 @app.command(epilog=examples("queues purge orders", "queues purge orders --vhost shop --yes"))
 @at_broker
 def purge(target: Target, name: QueueName, vhost: Vhost = "/", yes: Sure = False) -> None:
-    """Throw away the messages that are ready in a queue or held until their times. Those that consumers have stay."""
+    """Delete the ready and held messages of a queue. Unacknowledged messages stay."""
     with broker_at(target) as broker:
         found = find(broker, name, vhost)
         has = messages(found["messages_ready"] + found.get("messages_held", 0))
-        confirm(f"Throw away {has} of queue '{name}'", yes)
+        confirm(f"Delete {has} from queue '{name}'", yes)
         broker.do("DELETE", path("queues", vhost, name, "contents"), missing=missing(name, vhost))
     say(f"Purged queue '{name}', which had {has} ready.")
 
@@ -197,6 +199,6 @@ def repair(
     name: QueueName,
     vhost: Vhost = "/",
 ) -> None:
-    """Let a faulty queue try again what has failed, and go on. `leveret status` names faulty queues."""
+    """Retry the failed operation of a faulty queue and resume it. `leveret status` lists faulty queues."""
     perform(target, "repair_queue", name=name, vhost=vhost)
     say(f"Queue '{name}' works.")

@@ -1,4 +1,4 @@
-"""leveret recording: what `leveret serve --record` has written down."""
+"""leveret recording: show and compare recordings of `leveret serve --record`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from leveret.node.cli.arguments import examples
 from leveret.node.cli.output import refuse
 from leveret.node.printable import complain, say
 
-app = typer.Typer(help="Show and compare what brokers wrote down.", no_args_is_help=True)
+app = typer.Typer(help="Show and compare recordings of `leveret serve --record`.", no_args_is_help=True)
 
-File = Annotated[Path, typer.Argument(help="What `leveret serve --record` has written.", readable=False)]
+File = Annotated[Path, typer.Argument(help="File written by `leveret serve --record`.", readable=False)]
 
 
 @app.command(epilog=examples("recording show run.jsonl"))
 def show(file: File) -> None:
-    """Print the events, a line each."""
+    """Print the events of a recording, one per line."""
     for event in _events(file):
         say(_line(event))
 
@@ -31,12 +31,12 @@ def show(file: File) -> None:
 def compare(
     one: File,
     other: File,
-    unordered: Annotated[bool, typer.Option("--unordered", help="The order does not count.")] = False,
+    unordered: Annotated[bool, typer.Option("--unordered", help="Ignore the order of messages.")] = False,
     ignore: Annotated[
-        list[str] | None, typer.Option(help=f"A property that does not count. Default: {', '.join(VOLATILE)}.")
+        list[str] | None, typer.Option(help=f"Ignore this property. Repeatable. Default: {', '.join(VOLATILE)}.")
     ] = None,
 ) -> None:
-    """Print what was published in only one of two recordings; status 1 if there is anything, 2 for no recording."""
+    """Print the differences between two recordings. Exit status: 1 for differences, 2 for an unreadable file."""
     try:
         found = compare_files(one, other, ordered=not unordered, ignore=ignore or VOLATILE)
     except (OSError, RecordingError) as error:
@@ -48,7 +48,7 @@ def compare(
 
 
 def _events(file: Path) -> Iterator[dict[str, Any]]:
-    """The events, or the end of the command."""
+    """The events of a recording. An error ends the command."""
     try:
         yield from read(file)
     except (OSError, RecordingError) as error:

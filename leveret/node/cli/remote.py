@@ -1,4 +1,4 @@
-"""Remote: the HTTP API of a broker somewhere, over HTTP or HTTPS."""
+"""A client of the HTTP API, over HTTP or HTTPS."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 CONNECT_S = 10.0
 ANSWER_S = 60.0
-IDLE_S = 3.0  # after which a connection is not used again: brokers and proxies close those that are idle
-PIECE = 64 << 10  # bytes of an answer that goes on
+IDLE_S = 3.0  # after which to reconnect, as brokers and proxies close idle connections
+PIECE = 64 << 10  # bytes read at once from a streamed answer
 PORT = 15672
 GUEST = "guest"
 T = TypeVar("T")
 
 
 class Unreachable(Exception):
-    """No broker answers there, or not as one; the text says why, and what to do.
+    """No broker answered, or the answer was not one of a broker. The text says why, and what to do.
 
-    is_sent: whether the broker may have done what it was asked for.
+    is_sent: whether the broker may have performed the request.
     """
 
     def __init__(self, text: str, is_sent: bool = False) -> None:
@@ -35,7 +35,7 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back. headers: by their names in lower case."""
+    """An HTTP response. headers: by name in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -43,21 +43,21 @@ class Reply:
 
     @property
     def content(self) -> Any:
-        """The body, read; None for none. Raises: Unreachable for what is no JSON."""
+        """The parsed JSON body; None if empty. Raises: Unreachable if it is not valid JSON."""
         try:
             return json.loads(self.body) if self.body else None
         except ValueError:
-            raise Unreachable("what answers there is no HTTP API of a broker; check the URL") from None
+            raise Unreachable("the server is not the HTTP API of a broker; check the URL") from None
 
     @property
     def is_good(self) -> bool:
-        """Whether it is done."""
+        """Whether the request succeeded."""
         return 200 <= self.status < 300
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an HTTP API is. path: that of its root, without a slash at the end."""
+    """The address of an HTTP API. path: of its root, without a trailing slash."""
 
     scheme: str
     host: str
@@ -68,26 +68,26 @@ class Place:
 
     @property
     def shown(self) -> str:
-        """Without the password."""
+        """The URL without user and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.path}"
 
     @property
     def url(self) -> str:
-        """As it is given to --url, with the password if there is one."""
+        """The URL with the user, and the password if there is one."""
         secret = "" if self.password is None else f":{quote(self.password, safe='')}"
         return self.shown.replace("://", f"://{quote(self.user, safe='')}{secret}@", 1)
 
 
 def read_url(text: str) -> Place:
-    """What a URL says. Raises: ValueError with what is wrong."""
+    """Parse a URL. Raises: ValueError with the reason."""
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise ValueError("the URL is wrong: it is http://USER:PASSWORD@HOST:15672") from None
+        raise ValueError("not a valid URL: expected http://USER:PASSWORD@HOST:15672") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("the URL is wrong: it is http://USER:PASSWORD@HOST:15672, or https://")
+        raise ValueError("not a valid URL: expected http://USER:PASSWORD@HOST:15672, or https://")
     user = GUEST if parts.username is None else unquote(parts.username)
     password = None if parts.password is None else unquote(parts.password)
     if parts.username is None:
@@ -97,11 +97,11 @@ def read_url(text: str) -> Place:
 
 
 BROKEN = (http.client.RemoteDisconnected, http.client.IncompleteRead, BrokenPipeError, ConnectionResetError)
-"""A connection has ended in the middle."""
+"""The connection was lost during a request."""
 
 
 class RemoteBroker:
-    """Asks an HTTP API. ca_file: of CAs that are believed beside, for https; empty for those of the system."""
+    """Calls an HTTP API. ca_file: CAs to trust in addition to those of the system, for https; may be empty."""
 
     def __init__(self, place: Place, ca_file: str = "") -> None:
         self.place = place
@@ -117,16 +117,16 @@ class RemoteBroker:
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Ask an operation. path: below /api. body: bytes as they are, or what becomes JSON. Raises: Unreachable.
+        """Call an operation. path: below /api. body: bytes, or an object to send as JSON. Raises: Unreachable.
 
-        What only looks is asked once more over another connection when this one breaks.
+        Retries a GET once over a new connection if the connection is lost.
         """
         return self._request(method, path, query, body, headers, _whole)
 
     def stream(self, method: str, path: str, body: object) -> Reply | Iterator[bytes]:
-        """Ask an operation whose answer goes on. Returns: its pieces as they come, or why it is refused.
+        """Call an operation with a streamed answer. Returns: its pieces as they arrive, or the reply if it failed.
 
-        Raises: Unreachable, the pieces too.
+        Raises: Unreachable, also while reading the pieces.
         """
         found = self._request(method, path, None, body, None, _begun)
         return found if isinstance(found, Reply) else self._pieces(found)
@@ -136,12 +136,12 @@ class RemoteBroker:
             while piece := answer.read1(PIECE):
                 yield piece
         except TimeoutError:
-            raise Unreachable(f"{self.place.shown} does not answer any more") from None
+            raise Unreachable(f"{self.place.shown} stopped answering") from None
         except (OSError, http.client.HTTPException):
             raise Unreachable(f"{self.place.shown} closed the connection in the middle of its answer") from None
         finally:
             self._used_s = time.monotonic()
-            if not answer.isclosed():  # nothing else can be asked behind it
+            if not answer.isclosed():  # the connection cannot be reused
                 self.close()
 
     def _request(
@@ -171,7 +171,7 @@ class RemoteBroker:
             if not is_sent or method != "GET":
                 text = f"{place.shown} closed the connection before it answered: {error}"
                 if isinstance(error, http.client.IncompleteRead):
-                    text = f"{place.shown} closed the connection before it has answered"
+                    text = f"{place.shown} closed the connection before its answer was complete"
                 raise Unreachable(text, is_sent) from None
             return self._last_try(where, given, read)
         except Unreachable:
@@ -184,7 +184,7 @@ class RemoteBroker:
         try:
             return self._try("GET", where, None, headers, read)
         except BROKEN:
-            raise Unreachable(f"{self.place.shown} closes the connection before it answers", True) from None
+            raise Unreachable(f"{self.place.shown} closed the connection again before it answered", True) from None
         finally:
             self._used_s = time.monotonic()
 
@@ -205,20 +205,20 @@ class RemoteBroker:
             return read(client.getresponse())
         except ssl.SSLCertVerificationError as error:
             text = f"{place.shown}: its certificate is not trusted: {error.verify_message}"
-            raise Unreachable(f"{text}; name the file of its CA with --ca-file") from None
+            raise Unreachable(f"{text}; give its CA file with --ca-file") from None
         except ssl.SSLError as error:
             reason = error.reason or error
             raise Unreachable(f"{place.shown} does not speak TLS: {reason}; is it http:// or another port?") from None
         except socket.gaierror as error:
-            raise Unreachable(f"the host '{place.host}' is not known: {error.strerror}; check the URL") from None
+            raise Unreachable(f"unknown host '{place.host}': {error.strerror}; check the URL") from None
         except BROKEN:
             raise
         except TimeoutError:
-            text = f"{place.shown} does not answer; check the URL, and whether the broker runs"
+            text = f"{place.shown} does not answer; check the URL, and whether the broker is running"
             raise Unreachable(text, is_sent) from None
         except OSError as error:
             text = f"cannot connect to {place.shown}: {error.strerror or error}"
-            text = f"{text}; check the URL, and whether the broker runs with --management-port"
+            text = f"{text}; check the URL, and whether the broker is running with --management-port"
             raise Unreachable(text, is_sent) from None
         except http.client.HTTPException:
             raise Unreachable(f"{place.shown} does not speak HTTP; the API is at port {PORT}, not 5672") from None
@@ -236,30 +236,30 @@ class RemoteBroker:
         return self._client
 
     def close(self) -> None:
-        """Ask no more."""
+        """Close the connection."""
         if self._client is not None:
             self._client.close()
             self._client = None
 
 
 def _whole(answer: http.client.HTTPResponse) -> Reply:
-    """All of an answer."""
+    """Read the complete answer."""
     return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
 
 
 def _begun(answer: http.client.HTTPResponse) -> Reply | http.client.HTTPResponse:
-    """An answer of which the rest is read later; all of one that is a refusal."""
+    """An answer whose body is read later; the complete reply if it is an error."""
     return answer if 200 <= answer.status < 300 else _whole(answer)
 
 
 def make_context(ca_file: str) -> ssl.SSLContext:
-    """What TLS needs. Raises: Unreachable for a file of CAs that is none."""
+    """The TLS context. Raises: Unreachable if the CA file cannot be used."""
     try:
         context = ssl.create_default_context()
         if ca_file:
             context.load_verify_locations(ca_file)
         return context
     except ssl.SSLError:
-        raise Unreachable(f"cannot use {ca_file}: there is no certificate in PEM in it; check --ca-file") from None
+        raise Unreachable(f"cannot use {ca_file}: it contains no PEM certificate; check --ca-file") from None
     except OSError as error:
         raise Unreachable(f"cannot read {ca_file}: {error.strerror}; check --ca-file") from None

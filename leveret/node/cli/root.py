@@ -1,4 +1,4 @@
-"""The command leveret itself: its version, `leveret serve`, and the nouns that can be administered."""
+"""The command `leveret`: its version, `leveret serve` and the command groups."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ from leveret.node.cli import (
     tending,
     top,
     topic_permissions,
-    transfer,
     users,
     vhosts,
 )
@@ -40,7 +39,7 @@ from leveret.node.cli.arguments import examples
 from leveret.node.printable import say
 
 app = typer.Typer(
-    help="Leveret: a message broker that every RabbitMQ client uses unchanged.",
+    help="Leveret: a message broker for existing RabbitMQ clients.",
     no_args_is_help=True,
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -49,8 +48,8 @@ app = typer.Typer(
 
 
 BROKER = "Broker"
-OBJECTS = "What is in it"
-RIGHTS = "Who may do what"
+OBJECTS = "Queues, messages and clients"
+RIGHTS = "Users, permissions and policies"
 DATA = "Data and definitions"
 
 app.command(cls=serve.LongOptions, rich_help_panel=BROKER)(serve.serve)
@@ -99,8 +98,6 @@ app.command(
     ),
 )(migrate.migrate)
 app.add_typer(recording.app, name="recording", rich_help_panel=DATA)
-app.command(hidden=True)(transfer.export)
-app.command("import", hidden=True)(transfer.import_messages)
 app.add_typer(logs.app, name="logs", rich_help_panel=BROKER)
 
 
@@ -119,4 +116,4 @@ def common(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and the build."),
     ] = False,
 ) -> None:
-    """Leveret: a message broker that every RabbitMQ client uses unchanged."""
+    """Leveret: a message broker for existing RabbitMQ clients."""

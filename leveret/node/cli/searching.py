@@ -1,4 +1,4 @@
-"""Searching: asks a broker for messages of a queue, and goes on from the last place where it has to."""
+"""Search messages of a queue through the HTTP API, resuming from the last place after a lost connection."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from leveret.node.cli.remote import Unreachable
 from leveret.node.cli.transfer import Stop
 from leveret.node.printable import say
 
-BODY_IN_LINE: Final = 200  # bytes of a body that are shown in a line
-CUT_SHORT: Final = "the broker ended its answer too early; its log may say why"
+BODY_IN_LINE: Final = 200  # body bytes shown in a line
+CUT_SHORT: Final = "the broker's answer ended too early; see its log"
 
 Batch = list[dict[str, Any]]
 
 
 class Search:
-    """One search. whole: messages are wanted as lines of an export; else truncate: bytes of bodies.
+    """One search. whole: return complete messages as in an export; else truncate bodies to this many bytes.
 
-    place: where to go on behind all batches that were given out; None at the end. looked, found: messages up to now, of
-    about total. undecided, missing: as the API has them. is_interrupted: somebody has pressed Ctrl-C.
+    place: where to continue after the batches returned so far; None at the end. looked, found: messages so far, out of
+    about total. undecided, missing: as in the API. is_interrupted: the user pressed Ctrl-C.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Search:
         self._body: dict[str, Any] = {**choice.request, "truncate": truncate, "whole": whole}
 
     def batches(self, stop: Stop, bar: Bar) -> Iterator[Batch]:
-        """Messages as they are found. Whatever goes wrong ends the command."""
+        """Messages as they are found. An error ends the command."""
         is_over = False
         while not is_over and not stop.is_wanted and not self.is_full:
             before = self.looked
@@ -57,18 +57,18 @@ class Search:
             except Refused as error:
                 refuse(str(error))
             except Unreachable as error:
-                # who shows this may have read nothing for a while, as a pager does, and the broker had enough of that
+                # a slow reader such as a pager may have let the connection time out: resume if there was progress
                 if self.looked == before or self.place is None:
                     refuse(str(error))
         self.is_interrupted = stop.is_wanted and not is_over and not self.is_full
 
     @property
     def is_full(self) -> bool:
-        """Whether as many are found as were wanted at most."""
+        """Whether the limit is reached."""
         return self._most is not None and self.found >= self._most
 
     def _ask(self, stop: Stop, bar: Bar) -> Iterator[tuple[Batch, bool]]:
-        """What comes to one request, and whether that is all. Raises: Refused, Unreachable, KeyboardInterrupt."""
+        """The batches of one request, and whether it is complete. Raises: Refused, Unreachable, KeyboardInterrupt."""
         left = None if self._most is None else self._most - self.found
         looked, found, lost, undecided = self.looked, self.found, self.missing, self.undecided
         batch: Batch = []
@@ -94,7 +94,7 @@ class Search:
 
 
 def next_line(lines: Iterator[dict[str, Any]], stop: Stop) -> dict[str, Any] | None:
-    """The next line, None behind the last one. Raises: Unreachable, KeyboardInterrupt."""
+    """The next line; None at the end. Raises: Unreachable, KeyboardInterrupt."""
     if stop.is_wanted:
         raise KeyboardInterrupt
     stop.may_raise = True
@@ -105,9 +105,9 @@ def next_line(lines: Iterator[dict[str, Any]], stop: Stop) -> dict[str, Any] | N
 
 
 def say_lost(missing: int, undecided: int, queue: str) -> None:
-    """Say on standard error which messages nobody knows anything of."""
+    """Report on standard error how many messages could not be read or decided."""
     if missing:
-        say(f"{messages(missing)} of queue '{queue}' cannot be read from the disk.", aside=True)
+        say(f"{messages(missing)} of queue '{queue}' could not be read from disk.", aside=True)
     if undecided:
-        where = f"in {messages(undecided)} of queue '{queue}'"
-        say(f"The pattern takes too many steps {where}; a simpler one may find more.", aside=True)
+        where = f"for {messages(undecided)} of queue '{queue}'"
+        say(f"The pattern took too many steps {where}; a simpler one may find more.", aside=True)

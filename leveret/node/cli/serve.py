@@ -1,4 +1,4 @@
-"""leveret serve as the command line shows it: an option for each setting, with its help and its completion."""
+"""leveret serve: the command line, with an option for each setting."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from leveret.node.kinds import Switch
 
 
 class LongOptions(TyperCommand):
-    """A command whose help has room for the longest option, at 80 columns too."""
+    """A command whose help shows long option names in full, even at 80 columns."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Show the help. typer makes the columns of options and texts equally wide, and cuts what does not fit."""
+        """Show the help. By default, typer makes both columns equally wide and cuts long names."""
         from rich.table import Column, Table
         from typer import rich_utils
 
@@ -34,7 +34,7 @@ class LongOptions(TyperCommand):
 def serve(**options: object) -> None:
     """Run a broker until SIGTERM or Ctrl-C.
 
-    Every option is also a setting in the TOML file and a variable: --data-dir is data-dir and LEVERET_DATA_DIR.
+    Every option is also a TOML setting and an environment variable: --data-dir, data-dir, LEVERET_DATA_DIR.
     """
     from leveret.node.run import run
 
@@ -42,7 +42,7 @@ def serve(**options: object) -> None:
 
 
 def _annotation(declared: Declared) -> Any:
-    """What typer has to know of an option."""
+    """The typer annotation of an option."""
     kind = declared.setting.kind
 
     def complete(incomplete: str) -> list[str]:
@@ -60,7 +60,7 @@ def _annotation(declared: Declared) -> Any:
 
 
 def _declare() -> None:
-    """Let typer find an option for each setting in the signature of serve."""
+    """Give serve() a signature with one parameter per setting, for typer."""
     annotations = {declared.attribute: _annotation(declared) for declared in OPTIONS.values()}
     parameters = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

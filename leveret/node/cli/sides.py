@@ -1,4 +1,4 @@
-"""The two brokers of a migration as the command line names them: this one, a URL, a profile."""
+"""The two brokers of a migration, named by a data directory, a URL or a profile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PORTS = {"amqp": 5672, "amqps": 5671}
 
 @dataclass(frozen=True)
 class Address:
-    """Where AMQP is spoken. user: empty for that of the HTTP API."""
+    """An AMQP address. user: empty to use the user of the HTTP API."""
 
     host: str
     port: int
@@ -34,8 +34,10 @@ class Address:
 
 
 def read_address(text: str, option: str) -> Address:
-    """What an AMQP URL says. Raises: typer.BadParameter."""
-    wrong = typer.BadParameter("the URL is wrong: it is amqp://USER:PASSWORD@HOST:5672, or amqps://", param_hint=option)
+    """Parse an AMQP URL. Raises: typer.BadParameter."""
+    wrong = typer.BadParameter(
+        "not a valid URL: expected amqp://USER:PASSWORD@HOST:5672, or amqps://", param_hint=option
+    )
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -48,7 +50,7 @@ def read_address(text: str, option: str) -> Address:
 
 
 class LocalSide(Side):
-    """The broker of this machine, through its control socket: everything is allowed."""
+    """A broker on this machine, reached through its control socket with full rights."""
 
     is_here = True
 
@@ -61,7 +63,7 @@ class LocalSide(Side):
     def ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: object = None
     ) -> tuple[int, Any]:
-        """Ask an operation of the HTTP API, below /api."""
+        """Call an operation of the HTTP API. path: below /api."""
         try:
             reply = LocalBroker(self._connected()).ask(method, path, query, body)
             return reply.status, reply.content
@@ -70,7 +72,7 @@ class LocalSide(Side):
             raise SideError(str(error), True) from None
 
     def do(self, verb: str, arguments: dict[str, object]) -> Any:
-        """Do a verb of administration."""
+        """Perform an administration verb."""
         try:
             return self._connected().ask(verb, arguments)
         except BrokerError as error:
@@ -79,7 +81,7 @@ class LocalSide(Side):
             raise SideError(str(error), error.is_gone) from None
 
     def dial(self, vhost: str, between: Callable[[], None]) -> AmqpClient:
-        """A connection that speaks AMQP."""
+        """Open an AMQP connection."""
         try:
             link = self._dialled()
             link.ask("amqp", {})
@@ -88,7 +90,7 @@ class LocalSide(Side):
         return AmqpClient(link.detach(), "", "", vhost, HEARTBEAT_S, between)
 
     def close(self) -> None:
-        """Ask no more."""
+        """Close the connection."""
         if self._link is not None:
             self._link.__exit__()
             self._link = None
@@ -104,13 +106,13 @@ class LocalSide(Side):
         except ControlError as error:
             raise SideError(str(error), True) from None
         if client is None:
-            text = f"no broker runs on {self.shown}, and only a running one can do this"
-            raise SideError(f"{text}; start one there with `leveret serve`, or name one elsewhere with --url", True)
+            text = f"no broker is running on {self.shown}, and this command needs one"
+            raise SideError(f"{text}; start it with `leveret serve`, or name another broker with --url", True)
         return Link(client)
 
 
 class RemoteSide(Side):
-    """A broker of any kind, over HTTP and AMQP."""
+    """Any broker, reached over HTTP and AMQP."""
 
     def __init__(self, place: Place, ca_file: str, address: Address | None) -> None:
         user = address.user if address is not None and address.user else place.user
@@ -127,7 +129,7 @@ class RemoteSide(Side):
     def ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: object = None
     ) -> tuple[int, Any]:
-        """Ask an operation of the HTTP API, below /api."""
+        """Call an operation of the HTTP API. path: below /api."""
         try:
             reply = self._broker.ask(method, path, query, body)
             content = reply.content if reply.is_good or reply.headers.get("content-type", "").endswith("json") else None
@@ -136,20 +138,20 @@ class RemoteSide(Side):
             raise SideError(str(error), True) from None
         if reply.status == 401 and path in ("/overview", "/whoami"):
             user = self._place.user
-            raise SideError(f"{self.shown} does not let user '{user}' in: the name or the password is wrong")
+            raise SideError(f"{self.shown} refused the login of user '{user}': wrong name or password")
         if reply.status >= 500:
             raise SideError(refusal(self, reply.status, content), True)
         return reply.status, content
 
     def do(self, verb: str, arguments: dict[str, object]) -> Any:
-        """Do a verb of administration."""
+        """Perform an administration verb."""
         status, answer = self.ask("POST", f"/leveret/verbs/{verb}", body=arguments)
         if status >= 300:
             raise SideError(refusal(self, status, answer))
         return answer["result"]
 
     def dial(self, vhost: str, between: Callable[[], None]) -> AmqpClient:
-        """A connection that speaks AMQP."""
+        """Open an AMQP connection."""
         address = self._address or self._found()
         name = f"{address.host}:{address.port}"
         try:
@@ -159,9 +161,9 @@ class RemoteSide(Side):
                 raw = self._context.wrap_socket(raw, server_hostname=address.host)
         except ssl.SSLCertVerificationError as error:
             text = f"the certificate of {name} is not trusted: {error.verify_message}"
-            raise AmqpError(f"{text}; name the file of its CA with --ca-file") from None
+            raise AmqpError(f"{text}; give its CA file with --ca-file") from None
         except OSError as error:
-            raise AmqpError(f"cannot connect to {name} for AMQP, which this needs: {error.strerror or error}") from None
+            raise AmqpError(f"cannot connect to the AMQP port {name}: {error.strerror or error}") from None
         user = address.user or self._place.user
         password = address.password if address.user else self._place.password or ""
         try:
@@ -171,21 +173,21 @@ class RemoteSide(Side):
             raise
 
     def close(self) -> None:
-        """Ask no more."""
+        """Close the connection."""
         self._broker.close()
 
     def _found(self) -> Address:
-        """Where the HTTP API says that AMQP is spoken."""
+        """The AMQP address that the HTTP API reports."""
         has_tls = self._place.scheme == "https"
         protocol = "amqp/ssl" if has_tls else "amqp"
         for listener in self.overview.get("listeners", []):
             if listener.get("protocol") == protocol:
                 return Address(self._place.host, int(listener["port"]), has_tls)
-        raise AmqpError(f"it names no port for {protocol}; say where it is with --from-amqp or --to-amqp")
+        raise AmqpError(f"it reports no port for {protocol}; give the address with --from-amqp or --to-amqp")
 
 
 def other_side(text: str, option: str, ca_file: str | None, amqp: str | None) -> Side:
-    """The broker that an option names, by a URL or a profile. Raises: SideError, typer.BadParameter."""
+    """The broker that an option names by URL or profile. Raises: SideError, typer.BadParameter."""
     named = Target(url=text, ca_file=ca_file) if "://" in text else Target(profile=text, ca_file=ca_file)
     try:
         place, found = where(named)
@@ -196,10 +198,10 @@ def other_side(text: str, option: str, ca_file: str | None, amqp: str | None) ->
 
 
 def this_side(target: Target, option: str, amqp: str | None) -> Side:
-    """The broker that the usual options name. Raises: SideError, typer.BadParameter."""
+    """The broker that the common options name. Raises: SideError, typer.BadParameter."""
     if not target.is_remote:
         if amqp is not None:
-            raise typer.BadParameter("it is of a broker that is named by a URL", param_hint=f"{option}-amqp")
+            raise typer.BadParameter("it requires a broker given by URL or profile", param_hint=f"{option}-amqp")
         return LocalSide(replace(target, ca_file=None))
     place, ca_file = where(target)
     return RemoteSide(place, ca_file, None if amqp is None else read_address(amqp, f"{option}-amqp"))

@@ -1,4 +1,4 @@
-"""leveret status: how a running broker is."""
+"""leveret status: the state of a running broker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leveret.node.cli.target import Target, at_broker
 from leveret.node.cli.verbs import NO_LEVERET, perform
 from leveret.node.printable import say_json
 
-Seconds = Annotated[int, typer.Option(help="How far back `recent` goes, at most 60.")]
+Seconds = Annotated[int, typer.Option(help="Period of the `recent` values in seconds, at most 60.")]
 
 
 @at_broker
@@ -21,8 +21,8 @@ def status(
     seconds: Seconds = 60,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a running broker holds, whether publishers wait, and how long its event loop was busy at a time."""
-    if target.is_remote:  # where whoever may monitor may ask, and not administrators alone
+    """Show counts, blocked publishers, and how long the event loop was busy without a break, of a running broker."""
+    if target.is_remote:  # this operation needs only the tag monitoring, verbs need an administrator
         with broker_at(target) as broker:
             found = broker.get("/leveret/status", {"seconds": str(seconds)}, NO_LEVERET)["result"]
     else:

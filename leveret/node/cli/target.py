@@ -1,4 +1,4 @@
-"""Where a verb is done: by the broker that runs on the data directory, else on the data directory itself."""
+"""The options that name a broker, and how to reach it: a running broker, or its data directory if none runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ P = ParamSpec("P")
 
 DEFAULTS = Config()
 
-START_S = 3.0  # how long a broker may take from opening its data to its control socket
+START_S = 3.0  # a starting broker may take from opening its data to opening its control socket
 
 PANEL = "Which broker"
 URL_VARIABLE = "LEVERET_URL"
@@ -37,7 +37,7 @@ DataDir = Annotated[
     str | None,
     typer.Option(
         "--data-dir",
-        help="Data directory of the broker, LEVERET_DATA_DIR or leveret-data by default.",
+        help="Data directory of the broker. Default: LEVERET_DATA_DIR, else leveret-data.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -46,26 +46,26 @@ OPTIONS: dict[str, Any] = {
     "control": Annotated[
         str | None,
         typer.Option(
-            help="Control socket of the broker, if it is not in its data directory.",
+            help="Control socket of the broker, if not in its data directory.",
             rich_help_panel=PANEL,
         ),
     ],
     "url": Annotated[
         str | None,
         typer.Option(
-            help="A broker somewhere: http://USER:PASSWORD@HOST:15672. LEVERET_URL says it too.", rich_help_panel=PANEL
+            help="HTTP API of a broker: http://USER:PASSWORD@HOST:15672. Default: LEVERET_URL.", rich_help_panel=PANEL
         ),
     ],
     "profile": Annotated[
-        str | None, typer.Option(help="A URL that `leveret profiles add` has kept.", rich_help_panel=PANEL)
+        str | None, typer.Option(help="Profile made with `leveret profiles add`.", rich_help_panel=PANEL)
     ],
-    "ca_file": Annotated[str | None, typer.Option(help="CAs that are believed, for https://.", rich_help_panel=PANEL)],
+    "ca_file": Annotated[str | None, typer.Option(help="File of trusted CAs, for https://.", rich_help_panel=PANEL)],
 }
 
 
 @dataclass(frozen=True)
 class Target:
-    """The broker that is meant: by its data directory or control socket on this machine, or by a URL or profile."""
+    """The target broker, named by a local data directory or control socket, a URL or a profile."""
 
     data_dir: str | None = None
     control: str | None = None
@@ -75,13 +75,13 @@ class Target:
 
     @property
     def is_remote(self) -> bool:
-        """Whether the HTTP API is to be asked. LEVERET_URL counts where nothing is given."""
+        """Whether to use the HTTP API. LEVERET_URL applies if no option is given."""
         if self.data_dir or self.control:
             return False
         return bool(self.url or self.profile or url_in_environment())
 
     def check(self, names_others: bool) -> None:
-        """Refuse what means two brokers. names_others: other options have URLs too. Raises: typer.BadParameter."""
+        """Refuse options that name two brokers. names_others: other options take URLs too. Raises: BadParameter."""
         given = [
             option
             for option, value in (
@@ -93,23 +93,23 @@ class Target:
             if value
         ]
         if len(given) > 1 and given != ["--data-dir", "--control"]:
-            raise typer.BadParameter(f"{given[0]} and {given[1]} mean different brokers: leave out one of them")
+            raise typer.BadParameter(f"{given[0]} and {given[1]} name different brokers: leave out one of them")
         if self.ca_file and (self.data_dir or self.control) and not names_others:
-            raise typer.BadParameter("--ca-file is for a broker that is named with --url")
+            raise typer.BadParameter("--ca-file requires --url or --profile")
 
 
 def url_in_environment() -> str:
-    """The broker that is meant where nothing else is said; empty for the one on this machine."""
+    """The default URL; empty for the broker on this machine."""
     return os.environ.get(URL_VARIABLE, "")
 
 
 def at_broker(function: Callable[Concatenate[Target, P], None]) -> Callable[..., None]:
-    """A command with the options that say which broker is meant; the function gets them as its first argument."""
+    """A command with the options that name a broker. The function receives a Target as its first argument."""
     return _with_options(function, names_others=False)
 
 
 def between_brokers(function: Callable[Concatenate[Target, P], None]) -> Callable[..., None]:
-    """The same for a command with options of its own for other brokers, for which --ca-file counts as well."""
+    """The same for a command with more options that name brokers, to which --ca-file applies too."""
     return _with_options(function, names_others=True)
 
 
@@ -124,9 +124,9 @@ def _with_options(function: Callable[Concatenate[Target, P], None], names_others
 
 
 def reach(target: Target, online: Callable[[socket.socket], T], offline: Callable[[Path], T]) -> T:
-    """Do something with the broker of this machine that was meant, or with the data directory where there is none.
+    """Call online with a connection to the local target broker, or offline with its data directory if none runs.
 
-    What offline raises ends the command with its reason and status 1: AdministrationError, StoreError.
+    If offline raises AdministrationError or StoreError, the command ends with the reason and status 1.
     """
     data_dir, control = target.data_dir, target.control
     config = _load(data_dir, control)
@@ -135,7 +135,7 @@ def reach(target: Target, online: Callable[[socket.socket], T], offline: Callabl
             place = Path(config.control)
             client = control_path.connect(place, _source(place.parent, config))
             if client is None:
-                refuse(f"no broker listens on {place}; start one with `leveret serve --control {place}`")
+                refuse(f"no broker is listening on {place}; start one with `leveret serve --control {place}`")
             return online(client)
         return _reach_directory(_directory(data_dir, config), config, online, offline)
     except ControlError as error:
@@ -143,7 +143,7 @@ def reach(target: Target, online: Callable[[socket.socket], T], offline: Callabl
 
 
 def dial(target: Target) -> socket.socket | None:
-    """A connection to the control socket of the broker on this machine that is meant; None if none runs.
+    """A connection to the control socket of the local target broker; None if no broker is running.
 
     Raises: ControlError.
     """
@@ -156,7 +156,7 @@ def dial(target: Target) -> socket.socket | None:
 
 
 def local_name(target: Target) -> str:
-    """How the broker on this machine is called that is meant."""
+    """The name of the local target broker: its control socket or data directory."""
     config = _load(target.data_dir, target.control)
     if config.control and not target.data_dir:
         return config.control
@@ -164,18 +164,18 @@ def local_name(target: Target) -> str:
 
 
 def find_directory(data_dir: str | None) -> Path:
-    """The data directory that was meant. One that may not be trusted ends the command with the reason and status 1."""
+    """The target data directory. If it cannot be trusted, the command ends with the reason and status 1."""
     return _directory(data_dir, _load(data_dir, None))
 
 
 def check_target(directory: Path) -> None:
-    """Whether a directory may be trusted with a copy. Else the command ends with the reason and status 1."""
+    """Check that a directory can be trusted with a copy. If not, the command ends with the reason and status 1."""
     if _load(None, None).trust_data_dir:
         return
     try:
         check(directory, False)
     except Untrusted as error:
-        refuse(f"{error}; choose another directory for the copy, it is made if it is not there")
+        refuse(f"{error}; choose another directory for the copy; it is created if it does not exist")
 
 
 def _load(data_dir: str | None, control: str | None) -> Config:
@@ -188,26 +188,26 @@ def _load(data_dir: str | None, control: str | None) -> Config:
 def _directory(data_dir: str | None, config: Config) -> Path:
     directory = Path(config.data_dir)
     is_named = config.data_dir != DEFAULTS.data_dir or bool(data_dir) or "LEVERET_DATA_DIR" in os.environ
-    if not is_named and not os.path.exists(directory):  # no data is made in a place that nobody has named
+    if not is_named and not os.path.exists(directory):  # create no data in an unnamed place
         refuse(
-            f"there is no data and no broker in '{directory}' here; say where with --data-dir, --control or --url, or "
-            "start one with `leveret serve`. "
-            "What changes something makes a data directory that is named"
+            f"there is no data and no broker in '{directory}' here; name a broker with --data-dir, --control or --url, "
+            "or start one with `leveret serve`. "
+            "Commands that change something create the directory given with --data-dir"
         )
     _check_trust(directory, is_named, config)
     return directory
 
 
 def _check_trust(directory: Path, is_named: bool, config: Config) -> None:
-    """See to it that nothing is sent where a stranger may wait for it."""
+    """Refuse a directory where another user could intercept requests."""
     if config.trust_data_dir:
         return
     try:
         check(directory, is_named)
     except Untrusted as error:
         if error.is_foreign:
-            refuse(f"{error}, and was only found here; if it is meant, say so with --data-dir {directory}")
-        refuse(f"{error}; change that with chmod, or set LEVERET_TRUST_DATA_DIR=true to trust it all the same")
+            refuse(f"{error}, and was not named explicitly; to use it, give --data-dir {directory}")
+        refuse(f"{error}; change that with chmod, or set LEVERET_TRUST_DATA_DIR=true to use it anyway")
 
 
 def _source(directory: Path, config: Config) -> Path | None:
@@ -231,7 +231,7 @@ def _reach_directory(
             if time.monotonic() > deadline:
                 refuse(
                     f"data directory '{directory}' is in use, but no broker answers there; "
-                    "say where its control socket is with --control, or stop the broker and try again"
+                    "give its control socket with --control, or stop the broker and try again"
                 )
         except (AdministrationError, StoreError) as error:
             refuse(str(error))
@@ -239,7 +239,7 @@ def _reach_directory(
 
 
 class BrokerError(Exception):
-    """The broker refused something, or went away; the text says so. is_gone: the latter."""
+    """The broker refused a request, or the connection was lost (is_gone). The text says which."""
 
     def __init__(self, text: str, is_gone: bool = False) -> None:
         super().__init__(text)
@@ -247,7 +247,7 @@ class BrokerError(Exception):
 
 
 class Link:
-    """A connection to the control socket of a broker. data: bytes that came with the last answer."""
+    """A connection to the control socket of a broker. data: the binary data of the last answer."""
 
     def __init__(self, client: socket.socket) -> None:
         self.data = b""
@@ -255,12 +255,12 @@ class Link:
         self._answers = client.makefile("rb")
 
     def ask(self, verb: str, arguments: dict[str, object], data: bytes = b"") -> object:
-        """Do a verb and return what it answers. Raises: BrokerError."""
+        """Perform a verb and return its answer. Raises: BrokerError."""
         self._send(verb, arguments, data)
         return self._receive()
 
     def stream(self, verb: str, arguments: dict[str, object], data: bytes = b"") -> Iterator[dict[str, Any]]:
-        """Do a verb, and yield each of its answers; `data` is what came with that one. Raises: BrokerError."""
+        """Perform a verb and yield each answer; `data` belongs to the latest one. Raises: BrokerError."""
         self._send(verb, arguments, data)
         more = True
         while more:
@@ -276,8 +276,8 @@ class Link:
         try:
             line = json.dumps(request).encode()
         except RecursionError:
-            raise BrokerError("lists and objects are nested too deep in what is asked") from None
-        with contextlib.suppress(OSError):  # then there is no answer either
+            raise BrokerError("the request is nested too deep") from None
+        with contextlib.suppress(OSError):  # _receive() reports the failure
             self._client.sendall(line + b"\n" + data)
 
     def _receive(self) -> object:
@@ -289,13 +289,13 @@ class Link:
         except OSError:
             self.data, size = b"", 1
         if len(self.data) < size:
-            raise BrokerError("the broker went away before it answered; look at its log", True)
+            raise BrokerError("the broker closed the connection before it answered; see its log", True)
         if "error" in answer:
             raise BrokerError(answer["error"])
         return answer["result"]
 
     def detach(self) -> socket.socket:
-        """The socket, which is somebody else's from now on."""
+        """Hand over the socket to the caller."""
         self._answers.close()
         return self._client
 

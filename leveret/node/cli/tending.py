@@ -1,4 +1,4 @@
-"""leveret queues pause, resume, rate, set, held, drop-held; leveret consumers prefetch: what is in use is changed."""
+"""leveret queues pause, resume, rate, set, held and drop-held; leveret consumers prefetch: change live queues."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def _path(vhost: str, name: str, *parts: str) -> str:
 @app.command(epilog=examples("queues pause orders", "queues pause orders --vhost shop"))
 @at_broker
 def pause(target: Target, name: QueueName, vhost: Vhost = "/") -> None:
-    """Pause a queue: it delivers nothing, also after a restart, and goes on with all else.
+    """Pause deliveries of a queue, also after a restart. The queue still accepts messages.
 
-    Needs the tag policymaker, and the permission to configure the queue.
+    Requires the tag policymaker, and the configure permission for the queue.
     """
     with broker_at(target) as broker:
         broker.do("PUT", _path(vhost, name, "pause"), missing=missing(name, vhost))
@@ -49,9 +49,9 @@ def pause(target: Target, name: QueueName, vhost: Vhost = "/") -> None:
 @app.command(epilog=examples("queues resume orders", "queues resume orders --vhost shop"))
 @at_broker
 def resume(target: Target, name: QueueName, vhost: Vhost = "/") -> None:
-    """Let a paused queue deliver again.
+    """Resume deliveries of a paused queue.
 
-    Needs the tag policymaker, and the permission to configure the queue.
+    Requires the tag policymaker, and the configure permission for the queue.
     """
     with broker_at(target) as broker:
         broker.do("PUT", _path(vhost, name, "resume"), missing=missing(name, vhost))
@@ -65,18 +65,22 @@ def resume(target: Target, name: QueueName, vhost: Vhost = "/") -> None:
 def rate(
     target: Target,
     name: QueueName,
-    per_second: Annotated[float | None, typer.Argument(help="Messages a second, from 0.001.")] = None,
+    per_second: Annotated[float | None, typer.Argument(help="Messages per second, at least 0.001.")] = None,
     vhost: Vhost = "/",
-    burst: Annotated[int | None, typer.Option(min=1, help="How many may go at once, if not one.")] = None,
-    unlimited: Annotated[bool, typer.Option("--unlimited", help="Any number, whatever its policies say.")] = False,
-    restore: Annotated[bool, typer.Option("--restore", help="What its arguments and policies say.")] = False,
+    burst: Annotated[
+        int | None, typer.Option(min=1, help="Messages that may be delivered at once. Default: 1.")
+    ] = None,
+    unlimited: Annotated[bool, typer.Option("--unlimited", help="Remove the limit, regardless of policies.")] = False,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Return to the limit of its arguments and policies.")
+    ] = False,
 ) -> None:
-    """Let a queue deliver only so many messages a second.
+    """Limit the delivery rate of a queue.
 
-    Needs the tag policymaker, and the permission to configure the queue.
+    Requires the tag policymaker, and the configure permission for the queue.
     """
     if sum((per_second is not None, unlimited, restore)) != 1:
-        raise typer.BadParameter("say how many messages a second, or --unlimited, or --restore")
+        raise typer.BadParameter("give messages per second, --unlimited or --restore")
     with broker_at(target) as broker:
         where = _path(vhost, name, "rate")
         if restore:
@@ -84,11 +88,11 @@ def rate(
         else:
             broker.do("PUT", where, {"rate": per_second, "burst": burst}, missing=missing(name, vhost))
     if restore:
-        say(f"Queue '{name}' delivers as its arguments and policies say.")
+        say(f"The delivery rate of queue '{name}' follows its arguments and policies.")
     elif per_second is None:
-        say(f"Queue '{name}' delivers any number of messages a second.")
+        say(f"The delivery rate of queue '{name}' is unlimited.")
     else:
-        say(f"Queue '{name}' delivers {per_second:g} messages a second.")
+        say(f"Queue '{name}' delivers at most {per_second:g} messages per second.")
 
 
 @app.command(
@@ -104,17 +108,18 @@ def set_arguments(
     target: Target,
     name: QueueName,
     change: Annotated[
-        list[str] | None, typer.Argument(help="NAME=VALUE of an argument: JSON, else a text; null takes it away.")
+        list[str] | None,
+        typer.Argument(help="NAME=VALUE. A value that is not JSON is text; null removes the argument."),
     ] = None,
     vhost: Vhost = "/",
     restore: Annotated[
-        list[str] | None, typer.Option("--restore", help="An argument that is to be as declared. Repeatable.")
+        list[str] | None, typer.Option("--restore", help="Restore the declared value of this argument. Repeatable.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change arguments of a live queue, or list the changes. Who declares it as before finds it the same.
+    """Change arguments of a live queue, or list the changes. Clients can still declare it with the old arguments.
 
-    Needs the tag policymaker, and the permission to configure the queue.
+    Requires the tag policymaker, and the configure permission for the queue.
     """
     changes = arguments_of(change)
     with broker_at(target) as broker:
@@ -140,12 +145,12 @@ def held(
     target: Target,
     name: QueueName,
     vhost: Vhost = "/",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of messages.")] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List the messages that a queue holds until their times, those due first in front.
+    """List the messages that a queue holds until their delivery time, earliest first.
 
-    Needs the tag management, and the permission to read from the queue.
+    Requires the tag management, and the read permission for the queue.
     """
     found: list[dict[str, Any]] = []
     with broker_at(target) as broker:
@@ -173,19 +178,19 @@ def held(
 def drop_held(
     target: Target,
     name: QueueName,
-    held_id: Annotated[list[str], typer.Argument(help="As `leveret queues held` lists them.")],
+    held_id: Annotated[list[str], typer.Argument(help="IDs from `leveret queues held`.")],
     vhost: Vhost = "/",
     yes: Sure = False,
 ) -> None:
-    """Throw away messages that a queue holds until their times.
+    """Delete messages that a queue holds until their delivery time.
 
-    Needs the tag management, and the permission to read from the queue.
+    Requires the tag management, and the read permission for the queue.
     """
     with broker_at(target) as broker:
-        confirm(f"Throw away {messages(len(held_id))} of queue '{name}'", yes)
+        confirm(f"Delete {messages(len(held_id))} from queue '{name}'", yes)
         for each in held_id:
             broker.do("DELETE", _path(vhost, name, "held", each), missing=missing(name, vhost))
-    say(f"Dropped {messages(len(held_id))} of queue '{name}'.")
+    say(f"Deleted {messages(len(held_id))} from queue '{name}'.")
 
 
 @consumers.command(
@@ -195,14 +200,16 @@ def drop_held(
 def prefetch(
     target: Target,
     name: QueueName,
-    prefetch: Annotated[int, typer.Argument(min=0, max=65_535, help="Messages, 0 for any number.")],
+    prefetch: Annotated[int, typer.Argument(min=0, max=65_535, help="Number of messages; 0 for no limit.")],
     vhost: Vhost = "/",
     tag: Annotated[str | None, typer.Option(help="Only consumers with this tag.")] = None,
-    channel: Annotated[str | None, typer.Option(help="Only those of this channel, as in the list.")] = None,
+    channel: Annotated[
+        str | None, typer.Option(help="Only consumers on this channel, as shown by `leveret channels list`.")
+    ] = None,
 ) -> None:
-    """Change how many messages running consumers of a queue may have without an ack. They keep those that they have.
+    """Change the prefetch of running consumers of a queue. Messages already delivered stay with them.
 
-    Needs the tag policymaker, and the permission to configure the queue.
+    Requires the tag policymaker, and the configure permission for the queue.
     """
     body = {"prefetch": prefetch, "consumer_tag": tag, "channel": channel}
     with broker_at(target) as broker:

@@ -1,4 +1,4 @@
-"""leveret top: a broker at work, as it goes on."""
+"""leveret top: a live view of a broker."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from leveret.node.cli.target import Target, at_broker
 from leveret.node.printable import printable, say
 
 ROWS: Final = 10  # queues in a snapshot
-LINES_ABOVE: Final = 7  # lines above the queues
-WIDTH: Final = 100  # of a snapshot that goes to no terminal
+LINES_ABOVE: Final = 7  # above the queues
+WIDTH: Final = 100  # of a snapshot when the output is not a terminal
 SORTED: Final = {
     "ready": "messages_ready",
     "in": "message_stats.publish_details.rate",
@@ -34,7 +34,7 @@ KEYS: Final = {"r": "ready", "i": "in", "o": "out", "u": "unacked"}
 
 
 class Order(StrEnum):
-    """What queues are sorted by, the largest first."""
+    """Sort order of queues, largest first."""
 
     READY = "ready"
     IN = "in"
@@ -45,13 +45,13 @@ class Order(StrEnum):
 @at_broker
 def top(
     target: Target,
-    once: Annotated[bool, typer.Option("--once", help="Show how it is now, and end.")] = False,
-    interval: Annotated[float, typer.Option(min=0.2, max=3600, help="Seconds between two looks.")] = 2.0,
-    sort: Annotated[Order, typer.Option(help="What queues are sorted by, the largest first.")] = Order.READY,
+    once: Annotated[bool, typer.Option("--once", help="Print one snapshot and exit.")] = False,
+    interval: Annotated[float, typer.Option(min=0.2, max=3600, help="Seconds between updates.")] = 2.0,
+    sort: Annotated[Order, typer.Option(help="Sort queues by this value, largest first.")] = Order.READY,
 ) -> None:
-    """Watch rates, queues, clients, memory and lag of a running broker. On a terminal, q or Ctrl-C ends it.
+    """Watch rates, queues, clients, memory and lag of a running broker. In a terminal, press q or Ctrl-C to quit.
 
-    Elsewhere it prints one snapshot after the other.
+    If the output is not a terminal, print one snapshot after another.
     """
     with broker_at(target) as broker, contextlib.suppress(KeyboardInterrupt):
         if once or not sys.stdout.isatty():
@@ -61,7 +61,7 @@ def top(
                     return
                 sys.stdout.flush()
                 time.sleep(interval)
-        said = io.StringIO()  # what nobody would see before the screen is as it was
+        said = io.StringIO()  # shown after the screen is restored
         try:
             with contextlib.redirect_stderr(said):
                 _live(broker, sort, interval)
@@ -105,7 +105,7 @@ def _live(broker: Broker, order: str, interval_s: float) -> None:
 
 @contextlib.contextmanager
 def _keys() -> Iterator[bool]:
-    """Let keys come one by one, without being shown. Whether there are any: standard input may be no terminal."""
+    """Read single keys without echo. Yields: whether standard input is a terminal, so that there are keys to read."""
     if not sys.stdin.isatty():
         yield False
         return
@@ -122,7 +122,7 @@ def _keys() -> Iterator[bool]:
 
 
 def _key(patience_s: float) -> str | None:
-    """The key that is pressed within a time; None for none, empty when no more can come."""
+    """The key pressed within a time; None if there was none, empty at the end of input."""
     number = sys.stdin.fileno()
     if not select.select([number], [], [], patience_s)[0]:
         return None
@@ -130,7 +130,7 @@ def _key(patience_s: float) -> str | None:
 
 
 def picture(broker: Broker, order: str, rows: int, width: int) -> Iterator[Any]:
-    """The lines that show how a broker is, as texts of rich."""
+    """The lines of a snapshot, as rich texts."""
     from rich.text import Text
 
     overview = broker.get("/overview")
@@ -170,13 +170,13 @@ def _head(overview: dict[str, Any], node: dict[str, Any]) -> str:
 
 def _messages(overview: dict[str, Any]) -> list[tuple[str, str]]:
     totals = overview["queue_totals"]
-    names = (("ready", "messages_ready"), ("unacked", "messages_unacknowledged"), ("in all", "messages"))
+    names = (("ready", "messages_ready"), ("unacked", "messages_unacknowledged"), ("total", "messages"))
     return [(what, count(totals.get(name, 0))) for what, name in names]
 
 
 def _rates(overview: dict[str, Any]) -> list[tuple[str, str]]:
     stats = overview["message_stats"]
-    names = (("in/s", "publish"), ("out/s", "deliver_get"), ("ack/s", "ack"), ("again/s", "redeliver"))
+    names = (("in/s", "publish"), ("out/s", "deliver_get"), ("ack/s", "ack"), ("redelivered/s", "redeliver"))
     return [(what, rate(stats.get(f"{name}_details", {}).get("rate", 0))) for what, name in names]
 
 
@@ -192,5 +192,5 @@ def _node(node: dict[str, Any], lag: dict[str, Any]) -> list[tuple[str, str]]:
         ("files", count(node.get("fd_used"))),
     ]
     if "loop_longest_ms_recent" in lag:
-        found.append(("ms longest turn", f"{lag['loop_longest_ms_recent']}"))
+        found.append(("ms longest event loop iteration", f"{lag['loop_longest_ms_recent']}"))
     return found

@@ -1,4 +1,4 @@
-"""leveret topic-permissions: which routing keys users may use with topic exchanges."""
+"""leveret topic-permissions: the routing keys that users may use with topic exchanges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from leveret.node.cli.verbs import perform
 from leveret.node.printable import say
 
 app = typer.Typer(
-    help="Topic permissions: which routing keys users may use with topic exchanges.", no_args_is_help=True
+    help="Manage topic permissions: the routing keys that users may use with topic exchanges.", no_args_is_help=True
 )
 
 
@@ -37,11 +37,11 @@ def set_topic_permissions(
     target: Target,
     user: User,
     exchange: Annotated[str, typer.Argument(help="Name of the topic exchange.")],
-    write: Annotated[str, typer.Argument(help="Pattern of routing keys it may publish with.")],
-    read: Annotated[str, typer.Argument(help="Pattern of routing keys it may bind with.")],
+    write: Annotated[str, typer.Argument(help="Pattern of routing keys the user may publish with.")],
+    read: Annotated[str, typer.Argument(help="Pattern of routing keys the user may bind with.")],
     vhost: Vhost = "/",
 ) -> None:
-    """Restrict the routing keys of a user. {username} and {vhost} in a pattern are replaced."""
+    """Restrict the routing keys of a user. Patterns may contain the variables {username} and {vhost}."""
     given = {"user": user, "vhost": vhost, "exchange": exchange, "write": write, "read": read}
     perform(target, "set_topic_permissions", **given)
     say(f"Set the topic permissions of user '{user}' for exchange '{exchange}' in virtual host '{vhost}'.")
@@ -52,9 +52,9 @@ def set_topic_permissions(
 def clear(
     target: Target,
     user: User,
-    exchange: Annotated[str | None, typer.Argument(help="The exchange; without it, all of them.")] = None,
+    exchange: Annotated[str | None, typer.Argument(help="Name of the topic exchange. Omit for all exchanges.")] = None,
     vhost: Vhost = "/",
 ) -> None:
-    """Lift the restrictions of a user in a virtual host."""
+    """Remove topic permissions of a user in a virtual host."""
     perform(target, "clear_topic_permissions", user=user, vhost=vhost, exchange=exchange)
     say(f"Cleared topic permissions of user '{user}' in virtual host '{vhost}'.")

@@ -1,4 +1,4 @@
-"""leveret messages trace and refused: what happens to messages as it happens, and which ones came nowhere."""
+"""leveret messages trace and refused: follow messages live, and list publishes that reached no queue."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AsLines = Annotated[bool, typer.Option("--json", help="Print each event as a lin
 
 
 def _time(at_ms: Any) -> str:
-    """A point in time, as the clock on the wall shows it."""
+    """Milliseconds since 1970 as local time; empty if invalid."""
     try:
         found = datetime.fromtimestamp(at_ms / 1000)
     except (TypeError, ValueError, OverflowError, OSError):
@@ -50,10 +50,10 @@ COLUMNS: Final = (
 def refused(
     target: Target,
     vhost: OnlyVhost = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most so many, the last ones.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="Show at most this many, the latest ones.")] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """Show the last publishes that no queue got, or that were not taken: who has published them, where to, and why."""
+    """Show the latest publishes that were unroutable or rejected: publisher, exchange, routing key and reason."""
     query = {"limit": str(limit)} | ({} if vhost is None else {"vhost": vhost})
     with broker_at(target) as broker:
         found = broker.get(path("leveret", "refused"), query, "" if vhost is None else no_vhost(vhost))
@@ -62,7 +62,7 @@ def refused(
         return
     print_table(found["refused"], COLUMNS)
     if found["left_out"]:
-        say(f"{found['left_out']} more were not kept: there were too many different ones at once.", aside=True)
+        say(f"{found['left_out']} more were dropped because too many different ones arrived at once.", aside=True)
 
 
 @at_broker
@@ -70,21 +70,23 @@ def trace(
     target: Target,
     queue: Annotated[str | None, typer.Option(help="Only messages in this queue.", autocompletion=of_queues)] = None,
     exchange: Annotated[
-        str | None, typer.Option(help="Only those published to this exchange.", autocompletion=of_exchanges)
+        str | None, typer.Option(help="Only messages published to this exchange.", autocompletion=of_exchanges)
     ] = None,
     user: Annotated[
-        str | None, typer.Option(help="Only those that this user publishes or gets.", autocompletion=of_users)
+        str | None, typer.Option(help="Only messages that this user publishes or receives.", autocompletion=of_users)
     ] = None,
-    message_id: Annotated[str | None, typer.Option("--id", help="Only those with this message id.")] = None,
-    key: Annotated[str | None, typer.Option(help="Only those with such a routing key, as 'order.#'.")] = None,
-    events: Annotated[int, typer.Option(min=1, max=100_000, help="End after so many events.")] = 1_000,
-    seconds: Annotated[float, typer.Option(min=0.1, max=3_600, help="End after so many seconds.")] = 60.0,
+    message_id: Annotated[str | None, typer.Option("--id", help="Only messages with this message ID.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Only messages whose routing key matches this topic pattern, such as 'order.#'.")
+    ] = None,
+    events: Annotated[int, typer.Option(min=1, max=100_000, help="Stop after this many events.")] = 1_000,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3_600, help="Stop after this many seconds.")] = 60.0,
     as_json: AsLines = False,
     vhost: Vhost = "/",
 ) -> None:
-    """Follow messages: print what happens to them as it happens, until Ctrl-C. It shows no bodies.
+    """Print what happens to messages live, without their bodies, until Ctrl-C.
 
-    While it runs, each message of the virtual host costs the broker some microseconds more.
+    While it runs, each message in the virtual host costs the broker a few more microseconds.
     """
     wanted = {
         "queue": queue,
@@ -112,12 +114,12 @@ def trace(
                     why = line["end"]
                     break
             else:
-                refuse("the broker was gone before the end of its answer; look at its log")
+                refuse("the broker closed the connection before its answer was complete; see its log")
         except KeyboardInterrupt:
             pass
         except (Refused, Unreachable) as error:
             refuse(str(error))
-    lost = f", and {dropped} that came too fast" if dropped else ""
+    lost = f" and lost {dropped} that came too fast" if dropped else ""
     say(f"Saw {told} event{'s' * (told != 1)}{lost}: {why}.", aside=True)
 
 
@@ -133,8 +135,8 @@ def _show(event: dict[str, Any], as_json: bool) -> None:
 
 
 def _what(event: dict[str, Any]) -> str:
-    """What happened, in a few words."""
-    who = f"user '{event['user']}'" if "user" in event else "somebody"
+    """A short description of an event."""
+    who = f"user '{event['user']}'" if "user" in event else "unknown user"
     if event["event"] == "publish":
         origin = f"exchange '{event['exchange']}'" if event["exchange"] else "the default exchange"
         names = [f"'{name}'" for name in event.get("queues", [])]

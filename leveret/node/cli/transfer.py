@@ -1,6 +1,6 @@
-"""leveret export, leveret import: the messages of a queue, to a file of lines and back.
+"""leveret messages export, leveret messages import: the messages of a queue as lines of JSON.
 
-Signals are only looked at between two pages or batches, so that a line is never cut.
+Signals are only handled between two pages or batches, so that a line is never cut.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from leveret.core.message.log import Recovered
     from leveret.node.cli.asking import Broker
 
-BATCH_BYTES = 1 << 20  # of encoded messages, from which on they are sent
+BATCH_BYTES = 1 << 20  # encoded size at which a batch is sent
 BATCH_MESSAGES = 500
-BLOCKED_S = 0.2  # until a broker that takes nothing is asked again
+BLOCKED_S = 0.2  # between two attempts while the broker is blocked
 ENDED = (signal.SIGINT, signal.SIGTERM)
 
 Queue = Annotated[str, typer.Argument(help="Name of the queue.", autocompletion=of_queues)]
@@ -41,15 +41,15 @@ Tell = Callable[[int, int], None]
 
 
 class Stop:
-    """Whether the user wants the command to end. A second signal ends it at once.
+    """Whether a signal asked the command to stop. A second signal kills it.
 
-    may_raise: a signal may raise KeyboardInterrupt now, because nothing is done but waiting.
+    may_raise: a signal may raise KeyboardInterrupt now, because the command is only waiting.
     """
 
     def __init__(self) -> None:
         self.is_wanted = False
         self.may_raise = False
-        self.status = 0  # with which the command ends
+        self.status = 0  # exit status of the command
 
     def __enter__(self) -> Stop:
         for number in ENDED:
@@ -73,7 +73,7 @@ class Stop:
 
 @dataclass
 class Counts:
-    """What an export has left out, and what it has not."""
+    """Counts of exported and skipped messages."""
 
     exported: int = 0
     unacked: int = 0
@@ -88,10 +88,10 @@ class Counts:
 def export(
     target: Target,
     queue: Queue,
-    file: Annotated[str, typer.Argument(help="File to write, - for standard output.")] = "-",
+    file: Annotated[str, typer.Argument(help="File to write; - for standard output.")] = "-",
     vhost: Vhost = "/",
 ) -> None:
-    """Write the messages that are ready in a queue as lines of JSON. The queue does not change."""
+    """Export the ready messages of a queue as lines of JSON. The queue does not change."""
     counts = Counts()
     damage: list[tuple[str, str]] = []
     elsewhere = connect_elsewhere(target)
@@ -116,7 +116,7 @@ def export(
         complain(where, text)
     _say_exported(queue, counts)
     if counts.missing or damage:
-        refuse("some messages cannot be read; all others were exported")
+        refuse("some messages could not be read; all others were exported")
     if not counts.is_complete:
         refuse("interrupted; the rest was not exported")
 
@@ -126,21 +126,21 @@ def _say_exported(queue: str, counts: Counts) -> None:
         f"{count} {what}"
         for count, what in (
             (counts.unacked, "unacknowledged"),
-            (counts.waiting, "that wait to be delivered again"),
-            (counts.held, "held until their times"),
+            (counts.waiting, "waiting for redelivery"),
+            (counts.held, "held until their delivery time"),
             (counts.expired, "expired"),
-            (counts.missing, "that cannot be read"),
+            (counts.missing, "unreadable"),
         )
         if count
     ]
-    text = f"Exported {_messages(counts.exported)} of queue '{queue}'."
-    say(f"{text[:-1]}; left out: {', '.join(left_out)}." if left_out else text, aside=True)
+    text = f"Exported {_messages(counts.exported)} from queue '{queue}'."
+    say(f"{text[:-1]}; skipped: {', '.join(left_out)}." if left_out else text, aside=True)
 
 
 def _write_all(file: str, pages: Iterable[list[bytes]], counts: Counts, stop: Stop) -> None:
-    """Write pages of lines, none of which is cut, to a file or to standard output."""
+    """Write pages of complete lines to a file or to standard output."""
     pages = iter(pages)
-    first = next(pages, None)  # before the file is touched: the queue may not exist
+    first = next(pages, None)  # before opening the file: the queue may not exist
     try:
         with _open_output(file, counts) as out:
             while first is not None:
@@ -150,7 +150,7 @@ def _write_all(file: str, pages: Iterable[list[bytes]], counts: Counts, stop: St
                     return
                 first = next(pages, None)
         counts.is_complete = True
-    except BrokenPipeError:  # who reads has enough
+    except BrokenPipeError:  # the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     except OSError as error:
@@ -159,7 +159,7 @@ def _write_all(file: str, pages: Iterable[list[bytes]], counts: Counts, stop: St
 
 
 def _write(out: IO[bytes], data: bytes) -> None:
-    """Write all of it. A signal lets even a buffered write to a pipe end early."""
+    """Write all data. A signal may cut short even a buffered write to a pipe."""
     left = memoryview(data)
     while left:
         left = left[out.write(left) :]
@@ -168,7 +168,7 @@ def _write(out: IO[bytes], data: bytes) -> None:
 
 @contextlib.contextmanager
 def _open_output(file: str, counts: Counts) -> Iterator[IO[bytes]]:
-    """Messages may be secret, so only the owner may read the file; what fails leaves the old one as it was."""
+    """Open the file so that only its owner may read it, as messages may be secret. On failure the old file remains."""
     if file == "-":
         yield sys.stdout.buffer
         return
@@ -252,10 +252,10 @@ def _line(found: Recovered) -> bytes:
 def import_messages(
     target: Target,
     queue: Queue,
-    file: Annotated[str, typer.Argument(help="File to read, - for standard input.")] = "-",
+    file: Annotated[str, typer.Argument(help="File to read; - for standard input.")] = "-",
     vhost: Vhost = "/",
 ) -> None:
-    """Publish the messages of an export to a queue that exists, and wait until they are safe."""
+    """Import the messages of an export into an existing queue, and wait until they are safe."""
 
     def bring_in(pieces: Pieces) -> int:
         with Stop() as stop, progress("Importing") as tell:
@@ -269,7 +269,7 @@ def import_messages(
         from leveret.store.snapshot import check_unused
 
         check_unused(directory)
-        refuse(f"no broker runs on '{directory}', and only a running one can import messages; start it first")
+        refuse(f"no broker is running on '{directory}', and an import needs one; start it first")
 
     elsewhere = connect_elsewhere(target)
     if elsewhere is None:
@@ -298,11 +298,11 @@ class _Importer:
         self._duplicates = 0
         self._has_waited = False
         self._batch: list[bytes] = []
-        self._numbers: list[int] = []  # lines of the batch
+        self._numbers: list[int] = []  # line numbers of the batch
         self._size = 0
 
     def run(self) -> int:
-        """Import everything. Returns: how many messages. Ends the command with what is wrong."""
+        """Import everything. Returns: the number of messages. An error ends the command."""
         limit = self._ask(b"")["max_message_size"]
         try:
             with self._open() as source:
@@ -318,13 +318,13 @@ class _Importer:
             self._fail(f"cannot read {self._file}: {error.strerror}")
         self._send()
         if self._duplicates:
-            complain("note", f"{_messages(self._duplicates)} of these were in the queue, which takes each only once")
+            complain("note", f"the queue dropped {_messages(self._duplicates)} of these as duplicates")
         if self._stop.is_wanted:
             self._fail("interrupted")
         return self._stored
 
     def _read(self, source: IO[bytes]) -> Iterator[bytes]:
-        """Lines, until there is none or the user does not want to go on."""
+        """Lines until the end of the file or a signal."""
         while not self._stop.is_wanted:
             try:
                 self._stop.may_raise = True
@@ -351,7 +351,7 @@ class _Importer:
             self._fail(f"line {number}: {error}")
         if len(item.body) > limit:
             self._send()
-            self._fail(f"line {number}: the body has {len(item.body)} bytes; the broker takes {limit}")
+            self._fail(f"line {number}: the body has {len(item.body)} bytes; the broker's limit is {limit}")
         data = self._codec.encode(item)
         if self._batch and self._size + len(data) > BATCH_BYTES:
             self._send()
@@ -360,14 +360,14 @@ class _Importer:
         self._size += len(data)
 
     def _send(self) -> None:
-        """Send the batch, and wait until it is safe; while the broker takes nothing, for that too."""
+        """Send the batch, wait while the broker is blocked, and wait until the messages are safe."""
         if not self._batch:
             return
         data = b"".join(self._batch)
         answer = self._ask(data)
         if answer.get("blocked") and not self._has_waited:
             self._has_waited = True
-            complain("note", f"the broker takes no messages for now: {answer['blocked']}")
+            complain("note", f"the broker is blocking publishers: {answer['blocked']}")
         while answer.get("blocked"):
             if self._stop.is_wanted:
                 self._fail("interrupted")
@@ -378,10 +378,10 @@ class _Importer:
         stored: int = answer["stored"]
         self._stored += stored
         if answer["unsafe"]:
-            text = "cannot be written to the disk; they are in the queue, and lost when the broker ends"
+            text = "could not be written to disk; they are in the queue, but will be lost when the broker stops"
             self._fail(f"{_messages(answer['unsafe'])} up to line {self._numbers[-1]} {text}")
         if answer["is_full"]:
-            self._fail(f"line {self._numbers[stored]}: the queue is full, and refuses messages")
+            self._fail(f"line {self._numbers[stored]}: the queue is full and rejects messages")
         self._duplicates += answer["duplicates"]
         self._batch, self._numbers, self._size = [], [], 0
 
@@ -393,7 +393,7 @@ class _Importer:
             if not self._batch:
                 refuse(text)
             if error.is_gone:
-                text += f"; of lines {self._numbers[0]} to {self._numbers[-1]} some may have gone in"
+                text += f"; some of lines {self._numbers[0]} to {self._numbers[-1]} may have been imported"
             self._fail(text)
 
     def _fail(self, text: str) -> NoReturn:
@@ -401,7 +401,7 @@ class _Importer:
 
 
 def connect_elsewhere(target: Target) -> Broker | None:
-    """The broker that is meant if it is asked over HTTP; None for that of this machine."""
+    """The target broker if it is reached over HTTP; None for a broker on this machine."""
     if not target.is_remote:
         return None
     from leveret.node.cli.asking import connect
@@ -410,7 +410,7 @@ def connect_elsewhere(target: Target) -> Broker | None:
 
 
 def _size_of(source: IO[bytes]) -> int:
-    """Bytes of a file; 0 for a pipe."""
+    """The size of a file in bytes; 0 for a pipe."""
     try:
         found = os.fstat(source.fileno())
     except OSError:

@@ -1,4 +1,4 @@
-"""leveret users: who may log in."""
+"""leveret users: manage users."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from leveret.node.cli.target import Target, at_broker
 from leveret.node.cli.verbs import perform
 from leveret.node.printable import say
 
-app = typer.Typer(help="Users: who may log in.", no_args_is_help=True)
+app = typer.Typer(help="Manage users.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name of the user.", autocompletion=of_users)]
 
@@ -38,9 +38,9 @@ def add(
     password_stdin: FromInput = False,
     password_hash: Hash = None,
     hashing: Kept = Hashing.ARGON2,
-    tag: Annotated[list[str] | None, typer.Option(help="A tag, as administrator; may be repeated.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag, such as administrator. Repeatable.")] = None,
 ) -> None:
-    """Add a user. It may do nothing until it has permissions."""
+    """Add a user. The user has no access until you grant permissions."""
     given = credential(password, password_stdin, password_hash, hashing)
     perform(target, "add_user", name=name, tags=tag or [], **given)
     say(f"Added user '{name}'.")
@@ -67,7 +67,9 @@ def change_password(
 def tags(
     target: Target,
     name: Name,
-    tag: Annotated[list[str] | None, typer.Argument(help="All tags that the user shall have; none for none.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Argument(help="The new tags, which replace the old ones. Omit to remove all tags.")
+    ] = None,
 ) -> None:
     """Set the tags of a user."""
     perform(target, "set_user_tags", name=name, tags=tag or [])
@@ -81,7 +83,7 @@ def delete(
     name: Name,
     yes: Sure = False,
 ) -> None:
-    """Delete a user with its permissions, and close its connections."""
+    """Delete a user and the user's permissions, and close the user's connections."""
     confirm(f"Delete user '{name}'", yes)
     perform(target, "delete_user", name=name)
     say(f"Deleted user '{name}'.")
@@ -94,6 +96,6 @@ def permissions(
     name: Name,
     as_json: AsJson = False,
 ) -> None:
-    """List what a user may do, in every virtual host."""
+    """List a user's permissions in all virtual hosts."""
     found = rows(perform(target, "list_permissions", user=name))
     show(found, ["vhost", "configure", "write", "read"], as_json)

@@ -1,4 +1,4 @@
-"""Verbs of administration, by the broker that runs on the data directory, else on that itself, or over HTTP."""
+"""Perform administration verbs: through a running broker, over HTTP, or on the data directory if none is running."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from leveret.node.cli.output import refuse
 from leveret.node.cli.target import BrokerError, Link, Target, reach
 
-NO_LEVERET = "the broker there is no Leveret, or an older one; this needs one"
+NO_LEVERET = "this command needs a Leveret broker of a current version"
 
 
 def perform(target: Target, verb: str, /, **arguments: object) -> object:
-    """Do a verb and return what it answers; a refusal ends the command with its reason and status 1."""
+    """Perform a verb and return its answer. A refusal ends the command with the reason and status 1."""
     if target.is_remote:
         return _perform_remotely(target, verb, arguments)
 
@@ -21,7 +21,7 @@ def perform(target: Target, verb: str, /, **arguments: object) -> object:
             try:
                 return link.ask(verb, arguments)
             except BrokerError as error:
-                refuse(f"{error}, then see with a list what was done" if error.is_gone else str(error))
+                refuse(f"{error}, then list the objects to see what was done" if error.is_gone else str(error))
 
     def do_offline(directory: Path) -> object:
         from leveret.node import offline

@@ -1,4 +1,4 @@
-"""leveret vhosts: virtual hosts."""
+"""leveret vhosts: manage virtual hosts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from leveret.node.cli.target import Target, at_broker
 from leveret.node.cli.verbs import perform
 from leveret.node.printable import say
 
-app = typer.Typer(help="Virtual hosts: name spaces of queues and exchanges.", no_args_is_help=True)
+app = typer.Typer(help="Manage virtual hosts: namespaces for queues and exchanges.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name of the virtual host.", autocompletion=of_vhosts)]
-Description = Annotated[str | None, typer.Option(help="What it is for.")]
-Tag = Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")]
-QueueType = Annotated[str | None, typer.Option(help="Type of queues that are declared without one.")]
+Description = Annotated[str | None, typer.Option(help="Description of its purpose.")]
+Tag = Annotated[list[str] | None, typer.Option(help="A tag. Repeatable.")]
+QueueType = Annotated[str | None, typer.Option(help="Type of queues declared without a type.")]
 
 
 @app.command("list", epilog=examples("vhosts list --json"))
@@ -41,7 +41,7 @@ def add(
     tag: Tag = None,
     default_queue_type: QueueType = None,
 ) -> None:
-    """Add a virtual host. Nobody may use it until permissions are set."""
+    """Add a virtual host. No user has access until you set permissions."""
     given = {"description": description or "", "tags": tag or [], "default_queue_type": default_queue_type or ""}
     perform(target, "add_vhost", name=name, **given)
     say(f"Added virtual host '{name}'.")
@@ -56,7 +56,7 @@ def set_vhost(
     tag: Tag = None,
     default_queue_type: QueueType = None,
 ) -> None:
-    """Change what is said about a virtual host; what is not given stays."""
+    """Change the given properties of a virtual host."""
     given = {"description": description, "tags": tag, "default_queue_type": default_queue_type}
     perform(target, "set_vhost", name=name, **given)
     say(f"Changed virtual host '{name}'.")
@@ -67,9 +67,9 @@ def set_vhost(
 def trace(
     target: Target,
     name: Name,
-    off: Annotated[bool, typer.Option("--off", help="Stop it.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="Stop tracing.")] = False,
 ) -> None:
-    """Copy every message that is published or delivered to the exchange amq.rabbitmq.trace, until the broker stops."""
+    """Copy every published or delivered message to the exchange amq.rabbitmq.trace, until the broker stops."""
     perform(target, "trace_vhost", name=name, on=not off)
     say(f"Virtual host '{name}' is {'no longer ' if off else ''}traced.")
 
@@ -79,9 +79,9 @@ def trace(
 def protect(
     target: Target,
     name: Name,
-    off: Annotated[bool, typer.Option("--off", help="Let it be deleted again.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="Allow deletion again.")] = False,
 ) -> None:
-    """Let nobody delete a virtual host."""
+    """Protect a virtual host from deletion."""
     perform(target, "protect_vhost", name=name, on=not off)
     say(f"Virtual host '{name}' is {'no longer ' if off else ''}protected from deletion.")
 
@@ -93,10 +93,10 @@ def delete(
     name: Name,
     yes: Sure = False,
 ) -> None:
-    """Delete a virtual host with its queues, exchanges and permissions, and close its connections."""
+    """Delete a virtual host, its queues, exchanges and permissions, and close its connections."""
     if asks(yes):
         found = [row for row in rows(perform(target, "list_vhosts")) if row["name"] == name]
-        has = f"{found[0]['queues']} queues and all else in it" if found else "everything in it"
+        has = f"{found[0]['queues']} queues and everything else in it" if found else "everything in it"
         confirm(f"Delete virtual host '{name}' with {has}", yes)
     perform(target, "delete_vhost", name=name)
     say(f"Deleted virtual host '{name}'.")

@@ -1,4 +1,4 @@
-"""Work: an action on messages of a queue, slice by slice, so that it can be stopped and one knows what is done."""
+"""An action on messages of a queue, done in slices so that it can stop between them with an exact count."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from leveret.node.cli.searching import CUT_SHORT, next_line
 from leveret.node.cli.transfer import Stop
 
 COUNTS: Final = ("done", "gone", "refused", "unsafe", "looked", "found", "missing", "undecided")
-SLICE_S: Final = 1.0  # of work that is asked for at once
+SLICE_S: Final = 1.0  # of work per request
 
 
 @dataclass
 class Account:
-    """What became of messages, with the names of the API. error: why it did not go on; empty where it did.
+    """The result of an action; the counts have the names of the API. error: why it stopped early, or empty.
 
-    is_sure: whether nothing else may have been done, which nobody knows when the broker goes away.
+    is_sure: whether the counts are complete. They may not be if the connection to the broker was lost.
     """
 
     done: int = 0
@@ -43,7 +43,7 @@ class Account:
     error: str = ""
 
     def add(self, told: dict[str, Any]) -> None:
-        """Count what a slice has done."""
+        """Add the counts of a slice."""
         for name in COUNTS:
             setattr(self, name, getattr(self, name) + told.get(name, 0))
         self.skipped.update(told["skipped"])
@@ -52,14 +52,14 @@ class Account:
         self.begin = self.begin or told["begin"]
 
     def as_json(self, is_dry_run: bool) -> dict[str, object]:
-        """For programs."""
+        """The counts as JSON."""
         found: dict[str, object] = {name: getattr(self, name) for name in (*COUNTS, "total", "place", "is_interrupted")}
         found |= {"skipped": dict(self.skipped), "is_dry_run": is_dry_run}
         return {**found, "error": self.error} if self.error else found
 
 
 class Work:
-    """One action. request: what the API is asked for beside the messages that are chosen."""
+    """One action. request: the fields of the API request besides the choice of messages."""
 
     def __init__(self, broker: Broker, queue: str, vhost: str, choice: Choice, request: dict[str, Any]) -> None:
         self._broker = broker
@@ -70,13 +70,13 @@ class Work:
         self._body: dict[str, Any] = {**choice.request, "all": choice.everything, **request}
 
     def count(self, stop: Stop, bar: Bar) -> Account:
-        """What would become of them. From then on, messages that come later are not meant."""
+        """Count what do() would do. Messages that arrive after this call are excluded from do()."""
         account = self._slice(Account(), {"dry_run": True, "limit": self._most, "place": self._place}, stop, bar, True)
         self._place = account.begin
         return account
 
     def do(self, stop: Stop, bar: Bar) -> Account:
-        """Do it. Where somebody presses Ctrl-C, the account says how far it came."""
+        """Do the action. After Ctrl-C the account contains what was done so far."""
         account = Account(place=self._place)
         while True:
             left = None if self._most is None else self._most - account.found
@@ -89,7 +89,7 @@ class Work:
                 return account
 
     def _slice(self, account: Account, asked: dict[str, Any], stop: Stop, bar: Bar, may_raise: bool) -> Account:
-        """Ask for something, and add what was done to an account. may_raise: whether Ctrl-C ends it at once."""
+        """Request one slice and add its result to the account. may_raise: whether Ctrl-C ends it at once."""
         told: dict[str, Any] = {}
         looked, total = account.looked, account.total
         is_over = False

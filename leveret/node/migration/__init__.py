@@ -1,6 +1,6 @@
-"""Moving house: definitions and messages of one running broker go to another one.
+"""Migration: move definitions and messages from one running broker to another.
 
-One batch after the other: taken from the source and not acknowledged, written down in the journal, stored in the
-target, acknowledged at the source. What is not known to be stored is sent again, with a header that says so; nothing is
-ever acknowledged for which the target has not said that it has it.
+Each batch is received from the source, recorded in the journal, stored in the target, and only then acknowledged at the
+source. Messages not known to be stored are sent again with a header that says so. No message is acknowledged before the
+target has confirmed it.
 """

@@ -1,6 +1,6 @@
-"""Bringing: the definitions of the source go to the target, as far as it takes them.
+"""Import the source's definitions into the target, as far as the target supports them.
 
-Users that the target has stay as they are there, with their passwords: whoever runs the migration is one of them.
+Users that already exist in the target keep their properties and passwords, as the migration runs as one of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RABBITMQ: Final = "rabbitmq-4.3"
 
 @dataclass
 class Brought:
-    """What became of it. applied: how many, by section. notes, errors: what it is about, and what there is to say."""
+    """The result. applied: counts by section. notes, errors: pairs of subject and text."""
 
     applied: dict[str, int] = field(default_factory=dict)
     notes: list[tuple[str, str]] = field(default_factory=list)
@@ -28,13 +28,13 @@ class Brought:
 
 
 def bring(source: Side, target: Side, vhosts: list[str], is_trial: bool) -> Brought:
-    """Bring the definitions over. is_trial: only find out what would become of them. Raises: SideError."""
+    """Import the definitions. is_trial: only determine the result. Raises: SideError."""
     brought = Brought()
     content = _narrowed(_export(source, target, brought), vhosts)
     present = {str(user["name"]) for user in target.get("/users")}
     for user in [user for user in content.get("users", []) if user["name"] in present]:
         content["users"].remove(user)
-        brought.notes.append((f"user '{user['name']}'", "is at the target already, and keeps its password there"))
+        brought.notes.append((f"user '{user['name']}'", "already exists in the target and keeps its password"))
     if target.is_leveret:
         _import(target, content, is_trial, brought)
     else:
@@ -43,7 +43,7 @@ def bring(source: Side, target: Side, vhosts: list[str], is_trial: bool) -> Brou
             status, answer = target.ask("POST", "/definitions", body=content)
             if status >= 300:
                 reason = answer.get("reason", "") if isinstance(answer, dict) else ""
-                raise SideError(f"{target.shown} does not take the definitions: {reason or f'status {status}'}")
+                raise SideError(f"{target.shown} refused the definitions: {reason or f'status {status}'}")
         brought.applied = {key: len(value) for key, value in content.items() if isinstance(value, list) and value}
     return brought
 
@@ -61,14 +61,14 @@ def _export(source: Side, target: Side, brought: Brought) -> dict[str, Any]:
 
 
 def _plugins(target: Side) -> list[str]:
-    """Those of a RabbitMQ that make a difference for an export."""
+    """The enabled plugins of a RabbitMQ that affect an export."""
     enabled = {plugin for node in target.get("/nodes") for plugin in node.get("enabled_plugins", [])}
     tables = (Target.exchange_types, Target.idle_arguments, Target.policy_keys, Target.components)
     return sorted(enabled & {plugin for table in tables for plugin in table.values()})
 
 
 def _narrowed(content: dict[str, Any], vhosts: list[str]) -> dict[str, Any]:
-    """Only what is of some virtual hosts, and the users with permissions there; nothing of a migration itself."""
+    """Keep only these virtual hosts and the users with permissions in them, and drop the migration's own objects."""
     found = dict(content)
     for section in ("queues", "exchanges", "bindings"):
         found[section] = [each for each in content.get(section, []) if not _is_ours(each)]
@@ -96,7 +96,7 @@ def _import(target: Side, content: dict[str, Any], is_trial: bool, brought: Brou
 
 
 def _named(content: dict[str, Any], path: str) -> str:
-    """What is at a path as `queues[3].arguments`, with its name."""
+    """A path such as `queues[3].arguments`, with the name of the object."""
     section, _, rest = path.partition("[")
     number = rest.partition("]")[0]
     entries = content.get(section)
@@ -110,7 +110,7 @@ def _named(content: dict[str, Any], path: str) -> str:
 
 
 def _compare(target: Side, content: dict[str, Any], brought: Brought) -> None:
-    """Tell what is at a RabbitMQ already, and different: it says nothing of that, and leaves it as it is."""
+    """Note existing objects in a RabbitMQ that differ: it keeps them without any message."""
     there = target.get("/definitions")
     for section, kind in NAMED.items():
         known = {(each["vhost"], each["name"]): each for each in there.get(section, [])}
@@ -121,5 +121,5 @@ def _compare(target: Side, content: dict[str, Any], brought: Brought) -> None:
             differ = [key for key in COMPARED if entry.get(key) != other.get(key)]
             if differ:
                 subject = f"{kind} '{entry['name']}' in virtual host '{entry['vhost']}'"
-                text = f"is at the target already, and stays as it is there: {' and '.join(differ)} differ"
+                text = f"already exists in the target and is not changed: different {' and '.join(differ)}"
                 brought.notes.append((subject, text))

@@ -1,8 +1,8 @@
-"""Journal: what a migration has sent, on the disk before it is sent, so that it can go on wherever it was killed.
+"""Journal: records each batch on disk before it is sent, so that a killed migration can resume.
 
-It knows of each batch by what its letters are known again (letter.py), and whether they were about to be acknowledged.
-Only the last HISTORY letters are kept: a broker that is killed forgets the newest acknowledgements, and no old ones.
-Nobody else may use the file meanwhile.
+For each batch it stores the fingerprints of its letters (letter.py), and whether they were about to be acknowledged.
+It keeps only the last HISTORY letters: a killed broker forgets only its latest acknowledgements. The file is locked
+while in use.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from leveret.node.migration.letter import PRINT_BYTES
 
 FORMAT: Final = 1
 HISTORY: Final = 200_000  # letters
-SENT: Final = 0  # states of a batch: it may be in the target, and none of it was acknowledged
-SENT_EXACTLY: Final = 1  # the same, and the target has a marker for it if it is there
-SETTLED: Final = 2  # it is in the target, or is taken for that; it may have been acknowledged
+SENT: Final = 0  # states of a batch: it may be in the target; nothing was acknowledged
+SENT_EXACTLY: Final = 1  # the same, and if it is in the target, so is a marker for it
+SETTLED: Final = 2  # it is in the target, or assumed to be; it may have been acknowledged
 SCHEMA: Final = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE places (place INTEGER PRIMARY KEY, vhost BLOB NOT NULL, queue BLOB NOT NULL, moved INTEGER NOT NULL,"
@@ -34,12 +34,12 @@ SCHEMA: Final = (
 
 
 class JournalError(Exception):
-    """The journal cannot be used; the text says why, and what to do."""
+    """The journal cannot be used. The text says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Pending:
-    """A batch of which it is not known what became of it. is_exact: the target knows it. again: marked letters."""
+    """A batch in an unknown state. is_exact: the target can tell. again: number of marked letters."""
 
     number: int
     is_exact: bool
@@ -50,15 +50,15 @@ class Pending:
 
 
 class Journal:
-    """One migration. name: of it alone. last: number of the last batch; numbers only grow.
+    """The journal of one migration. name: unique to it. last: number of the last batch; numbers only grow.
 
-    Raises: JournalError from everything.
+    All methods raise JournalError.
     """
 
     def __init__(self, path: Path, source: str, target: str) -> None:
-        """source, target: how the brokers are called; a journal of others is refused."""
+        """source, target: names of the brokers; refuses a journal of other brokers."""
         self.path = path
-        self._kept: deque[tuple[int, int]] = deque()  # numbers of batches, and how many letters they have
+        self._kept: deque[tuple[int, int]] = deque()  # batch numbers with their letter counts
         self._count = 0  # letters in them
         self._places: dict[tuple[str, str], int] = {}
         with self._explained():
@@ -77,7 +77,7 @@ class Journal:
     def _open(self, source: str, target: str) -> None:
         version = self._file.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, FORMAT):
-            raise JournalError(f"{self.path} has format {version}, and only {FORMAT} is known here; name another file")
+            raise JournalError(f"{self.path} has format {version}, but only {FORMAT} is supported; name another file")
         with self._change():
             if not version:
                 for statement in SCHEMA:
@@ -111,9 +111,9 @@ class Journal:
         return Pending(number, state == SENT_EXACTLY, _text(vhost), _text(queue), again, _cut(prints))
 
     def begin(self, vhost: str, queue: str, prints: list[bytes], again: int, is_exact: bool) -> int:
-        """A batch is about to be sent. again: letters of it that are marked. is_exact: there is a marker in it.
+        """Record a batch before it is sent. again: number of marked letters. is_exact: the batch contains a marker.
 
-        Returns: its number, when that is on the disk.
+        Returns: its number, once it is on disk.
         """
         with self._explained(), self._change():
             place = self._place(vhost, queue)
@@ -129,9 +129,9 @@ class Journal:
         return number
 
     def settle(self, number: int, moved: int, again: int) -> None:
-        """A batch is about to be acknowledged; returns when that is on the disk.
+        """Record that a batch is about to be acknowledged. Returns once that is on disk.
 
-        moved: how many letters were stored for it. again: of these, how many may be there twice.
+        moved: number of letters stored. again: how many of these may be duplicates.
         """
         with self._explained(), self._change():
             self._file.execute("UPDATE batches SET state = ? WHERE number = ?", (SETTLED, number))
@@ -142,12 +142,12 @@ class Journal:
             )
 
     def forget(self, number: int) -> None:
-        """Nothing of a batch is in the target."""
+        """Remove a batch of which nothing is in the target."""
         with self._explained(), self._change():
             self._file.execute("DELETE FROM batches WHERE number = ?", (number,))
 
     def prints(self, vhost: str, queue: str) -> Counter[bytes]:
-        """By what the letters of a queue are known again that were sent."""
+        """The fingerprints of all letters sent from a queue."""
         place = self._places.get((vhost, queue))
         found: Counter[bytes] = Counter()
         with self._explained():
@@ -156,13 +156,13 @@ class Journal:
         return found
 
     def totals(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """By virtual host and queue, how many letters were moved in all runs, and how many may be there twice."""
+        """The numbers of moved letters and possible duplicates in all runs, by virtual host and queue."""
         with self._explained():
             found = self._file.execute("SELECT vhost, queue, moved, again FROM places").fetchall()
         return {(_text(vhost), _text(queue)): (moved, again) for vhost, queue, moved, again in found}
 
     def close(self) -> None:
-        """Let others use the file."""
+        """Close and unlock the file."""
         self._file.close()
 
     def _place(self, vhost: str, queue: str) -> int:
@@ -198,12 +198,12 @@ class Journal:
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise JournalError(
-                    f"another `leveret migrate` uses the journal {self.path}; wait for its end"
+                    f"another `leveret migrate` is using the journal {self.path}; wait until it ends"
                 ) from None
             text = f"cannot use the journal {self.path}: {error}; name another file with --journal"
             raise JournalError(text) from None
         except sqlite3.DatabaseError as error:
-            text = f"{self.path} is no journal, or is damaged: {error}; name another file with --journal"
+            text = f"{self.path} is not a journal, or is damaged: {error}; name another file with --journal"
             raise JournalError(text) from None
 
 

@@ -1,7 +1,7 @@
-"""Known: which letters of a queue come again, of those that were sent before there was this connection to the source.
+"""Known: recognizes redelivered letters of a queue that were already sent over an earlier connection to the source.
 
-Letters with the same content cannot be told apart, so they are counted. A letter that the source has never delivered
-before is no second one, whatever is in it.
+Letters with the same content cannot be distinguished, so they are counted. A letter that the source delivers for the
+first time is never a repetition, whatever its content.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from leveret.node.migration.letter import NEW, SENT, THERE, Letter
 
 
 class Known:
-    """Of one queue. suspects: by what those are known again that were sent, and may have been acknowledged or not.
+    """The letters of one queue. suspects: fingerprints of sent letters, acknowledged or not.
 
-    certain: those of them that are in the target, and for which no acknowledgement was ever sent.
+    certain: those of them that are in the target and were never acknowledged.
     """
 
     def __init__(self, suspects: Counter[bytes], certain: Counter[bytes]) -> None:
@@ -23,7 +23,7 @@ class Known:
         self._certain = certain
 
     def claim(self, letters: Iterable[Letter]) -> None:
-        """Let letters know whether they come again, in `claim`."""
+        """Set `claim` of each letter: whether it was sent before."""
         suspects, certain = self._suspects, self._certain
         if not suspects:
             return
@@ -36,7 +36,7 @@ class Known:
                     letter.claim = THERE
 
     def give_back(self, letters: Iterable[Letter]) -> None:
-        """These letters go back to the source, and come another time."""
+        """Undo claim() for letters that go back to the source and will be delivered again."""
         for letter in letters:
             if letter.claim != NEW:
                 self._suspects[letter.print] += 1

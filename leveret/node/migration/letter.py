@@ -1,7 +1,7 @@
-"""Letters: messages on their way from one broker to the other, and by what they are known again.
+"""Letters: messages in transit from one broker to the other, with a fingerprint that identifies them.
 
-A letter is known by what is in it: two with the same content, from the same exchange and with the same key, are the
-same to everybody, and only how many there are counts.
+The fingerprint covers exchange, routing key, properties and body. Two letters with the same fingerprint are
+interchangeable; only their number matters.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from leveret.wire.fields import BOOLEAN, DecodeError
 from leveret.wire.methods import BasicDeliver, BasicGetOk
 from leveret.wire.properties import BasicProperties
 
-AGAIN: Final = "x-migrated-again"  # header of what may be there twice
-NEW: Final = 0  # claims of a letter: it comes for the first time
+AGAIN: Final = "x-migrated-again"  # header of possible duplicates
+NEW: Final = 0  # claims of a letter: not sent before
 SENT: Final = 1  # it was sent before, and may be in the target
 THERE: Final = 2  # it is in the target, and was never acknowledged
 PRINT_BYTES: Final = 16
-COUNTS: Final = ("x-delivery-count", "x-acquired-count")  # headers of a quorum queue, in what comes again
+COUNTS: Final = ("x-delivery-count", "x-acquired-count")  # headers that a quorum queue adds to redelivered messages
 COUNT_NAMES: Final = tuple(name.encode() for name in COUNTS)
 FLAG_BYTES: Final = 2
-EMPTY: Final = b"\0\0\0\0"  # a table with nothing in it
+EMPTY: Final = b"\0\0\0\0"  # an empty table
 MAX_PROPERTIES: Final = FRAME_MAX - FRAME_OVERHEAD - 12  # bytes that fit into a header frame
 _MARK: Final = bytes((len(AGAIN),)) + AGAIN.encode() + bytes((BOOLEAN, 1))
 
 
 class Letter:
-    """One message. tag: of its delivery. content: its frames. print: by which it is known again. claim: see above.
+    """One message. tag: delivery tag. content: its frames. print: its fingerprint. claim: NEW, SENT or THERE.
 
-    deliveries: how often a quorum queue has delivered it before. is_marked: it says that it may be there twice.
+    deliveries: earlier deliveries by a quorum queue. is_marked: it carries the header AGAIN.
     """
 
     __slots__ = ("claim", "content", "deliveries", "exchange", "is_marked", "key", "print", "redelivered", "tag")
 
     def __init__(self, got: Got, has_counts: bool) -> None:
-        """has_counts: the queue puts headers into what it delivers again, which are its own and stay there."""
+        """has_counts: the queue adds its own headers to redelivered messages; they are removed."""
         method = got.method
         assert isinstance(method, BasicDeliver | BasicGetOk)
         self.tag = int(method.delivery_tag)
@@ -57,17 +57,17 @@ class Letter:
 
     @property
     def size(self) -> int:
-        """Bytes of it."""
+        """Size in bytes."""
         return len(self.content)
 
     @property
     def names_queues(self) -> bool:
-        """Whether it has headers that lead it to more queues, where an exchange looks at them."""
+        """Whether it has a CC or BCC header, which an exchange would use for routing."""
         properties = frames.properties(self.content)
         return b"\x02CC" in properties or b"\x03BCC" in properties
 
     def user_id(self) -> str | None:
-        """The user who has published it, if it says so."""
+        """Its property user_id, or None."""
         if not frames.property_flags(self.content) & frames.USER_ID_FLAG:
             return None
         try:
@@ -76,7 +76,7 @@ class Letter:
             return None
 
     def mark(self) -> None:
-        """Say in a header that it may be there twice, if there is room for that."""
+        """Add the header AGAIN, if it fits."""
         if self.is_marked:
             return
         self.is_marked = True
@@ -85,7 +85,7 @@ class Letter:
             self.content = replace_properties(self.content, properties)
 
     def _take_counts(self) -> None:
-        """Take out the headers that the queue has put in."""
+        """Remove the headers that the queue added."""
         raw = frames.properties(self.content)
         if not any(name in raw for name in COUNT_NAMES):
             return
@@ -114,7 +114,7 @@ class Letter:
 
 
 def marked(raw: bytes) -> bytes:
-    """Properties with the header AGAIN. What else is in them stays as it is, octet by octet."""
+    """Properties with the header AGAIN added. All other bytes stay unchanged."""
     flags = int.from_bytes(raw[:FLAG_BYTES], "big")
     at = int(frames.property_at(make_content(raw, b""), HEADERS_FLAG)) - frames.PROPERTIES_AT
     if not flags & HEADERS_FLAG:
@@ -128,7 +128,7 @@ def marked(raw: bytes) -> bytes:
 
 
 def _body(content: bytes) -> Iterator[memoryview]:
-    """The body, frame by frame, without a copy."""
+    """The body, frame by frame, without copying."""
     view = memoryview(content)
     at = int(frames.body_start(content))
     while at < len(content):
@@ -138,7 +138,7 @@ def _body(content: bytes) -> Iterator[memoryview]:
 
 
 def _comparable(content: bytes) -> bytes:
-    """Properties in which headers are missing if there are none: brokers write that in both ways."""
+    """Properties without an empty header table, as brokers encode missing headers either way."""
     raw = frames.properties(content)
     flags = int(frames.property_flags(content))
     if not flags & HEADERS_FLAG:

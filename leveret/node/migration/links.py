@@ -1,4 +1,4 @@
-"""Links: the connections of a migration to both brokers, made anew when one of them comes back."""
+"""Links: the connections of a migration to both brokers, with reconnection."""
 
 from __future__ import annotations
 
@@ -14,36 +14,34 @@ from leveret.node.migration.sink import BROKEN, PREFIX, Lost, Sink
 from leveret.node.migration.source import Source
 from leveret.wire.methods import QueueDeclare, QueueDeclareOk, QueueDelete, QueueDeleteOk
 
-RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)  # between two attempts, the last one again and again
+RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)  # delays between attempts; the last one repeats
 SLICE_S: Final = 0.1
 NOT_FOUND: Final = 404
-SETTLE_S: Final = (
-    5.0  # in which a RabbitMQ that has started gives back what dead consumers had, before what is behind it
-)
+SETTLE_S: Final = 5.0  # in which a restarted RabbitMQ requeues messages of dead consumers, so that their order is kept
 
 
 class Gone(Exception):
-    """A broker went away and did not come back in time; the text says so."""
+    """A broker disconnected and did not come back in time. The text says which."""
 
 
 class Interrupted(Exception):
-    """Somebody wants the migration to end now, whatever is on its way."""
+    """The user wants the migration to end now, even with messages in flight."""
 
 
 class Patience(Protocol):
-    """What a migration asks while it waits."""
+    """Callbacks of a migration while it waits."""
 
     def between(self) -> None:
-        """Called at least once a second. Raises: Interrupted when there is to be no more waiting."""
+        """Called at least once a second. Raises: Interrupted, to stop waiting."""
 
     def tell(self, text: str) -> None:
-        """Say something to people."""
+        """Print a note."""
 
 
 class Links:
-    """Connections to one virtual host of both brokers. wait_s: for a broker that went away.
+    """Connections to one virtual host of both brokers. wait_s: maximum wait for a lost broker, in seconds.
 
-    renewed: called when there is a new connection to the source, which may deliver again what it has delivered.
+    renewed: called after a new connection to the source, which may redeliver messages.
     """
 
     def __init__(
@@ -55,12 +53,12 @@ class Links:
         self._window = window
         self._wait_s = wait_s
         self._patience = patience
-        self._tags: frozenset[str] | None = None  # of the user at the target
+        self._tags: frozenset[str] | None = None  # tags of the user in the target
         self._clients: list[AmqpClient] = []
         self._source: tuple[str, Source] | None = None
         self._sink: tuple[str, Sink] | None = None
-        self._markers: dict[str, None] = {}  # virtual hosts of the target with a marker of ours
-        self._blocked = ""  # why the target takes nothing
+        self._markers: dict[str, None] = {}  # virtual hosts of the target that contain our marker
+        self._blocked = ""  # why the target blocks publishers
         self.renewed: Callable[[], None] = lambda: None
 
     def source(self, vhost: str) -> Source:
@@ -90,7 +88,7 @@ class Links:
                 client.drop()
                 self._clients.remove(client)
                 if time.monotonic() > deadline:
-                    raise Gone(f"{self._target_side.shown} went away: {lost}") from None
+                    raise Gone(f"lost connection to {self._target_side.shown}: {lost}") from None
                 self._rest(RETRY_S[0])
                 continue
             self._markers[vhost] = None
@@ -98,39 +96,39 @@ class Links:
         return self._sink[1]
 
     def drop_source(self, is_orderly: bool = False) -> None:
-        """Let go of the connection to the source."""
+        """Close the connection to the source."""
         if self._source is not None:
             self._drop(self._source[1].client, is_orderly)
             self._source = None
 
     def drop_sink(self, is_orderly: bool = False) -> None:
-        """Let go of the connection to the target."""
+        """Close the connection to the target."""
         if self._sink is not None:
             self._drop(self._sink[1].client, is_orderly)
             self._sink = None
 
     def lost_source(self, error: Exception) -> None:
-        """The connection to the source broke: wait until it is there again. Raises: Gone, SideError, Interrupted."""
+        """Reconnect to the source after a lost connection. Raises: Gone, SideError, Interrupted."""
         assert self._source is not None
         vhost = self._source[0]
         self.drop_source()
-        self._patience.tell(f"{self._source_side.shown} went away: {error}; waiting for it")
+        self._patience.tell(f"lost connection to {self._source_side.shown}: {error}; waiting for it")
         client = self._redial(self._source_side, vhost)
         self._let_settle()
         self._source = (vhost, Source(client, self._window))
         self.renewed()
 
     def lost_sink(self, error: Exception) -> Sink:
-        """The connection to the target broke: wait until it is there again. Raises: Gone, SideError, Interrupted."""
+        """Reconnect to the target after a lost connection. Raises: Gone, SideError, Interrupted."""
         assert self._sink is not None
         vhost = self._sink[0]
         self.drop_sink()
-        self._patience.tell(f"{self._target_side.shown} went away: {error}; waiting for it")
+        self._patience.tell(f"lost connection to {self._target_side.shown}: {error}; waiting for it")
         self._redial(self._target_side, vhost, is_trial=True)
         return self.sink(vhost)
 
     def end(self, is_over: bool) -> None:
-        """Close both. is_over: nothing is left that the target would have to remember."""
+        """Close both connections. is_over: the migration is complete, so remove the markers in the target."""
         if is_over:
             with contextlib.suppress(Lost, Gone, SideError, Interrupted):
                 for vhost in self._markers:
@@ -139,17 +137,17 @@ class Links:
         self.drop_sink(is_orderly=True)
 
     def pause(self) -> None:
-        """Let both brokers know that somebody is there; called while something is waited for."""
+        """Send heartbeats to both brokers; called repeatedly while waiting."""
         for client in self._clients:
             client.beat()
         reason = "" if self._sink is None else self._sink[1].client.is_blocked
         if reason and reason != self._blocked:
-            self._patience.tell(f"{self._target_side.shown} takes no messages for now: {reason}")
+            self._patience.tell(f"{self._target_side.shown} is blocking publishers: {reason}")
         self._blocked = reason
         self._patience.between()
 
     def check_that_they_differ(self, vhost: str) -> None:
-        """Raises: SideError when both are one broker, which would have no end."""
+        """Raises: SideError if both are the same broker, as the migration would never end."""
         name = f"{PREFIX}{self._journal.name}.here"
         self.sink(vhost).client.call(QueueDeclare(name, exclusive=True), QueueDeclareOk)
         source = self.source(vhost)
@@ -167,7 +165,7 @@ class Links:
             raise SideError(f"{self._source_side.shown} and {self._target_side.shown} are the same broker")
 
     def ask_target(self, where: str) -> Any:
-        """What the target has at a path of its API; None for nothing. Raises: Gone, SideError, Interrupted."""
+        """GET a path of the target's API; None if not found. Raises: Gone, SideError, Interrupted."""
         deadline = time.monotonic() + self._wait_s
         while True:
             try:
@@ -178,10 +176,10 @@ class Links:
             self._rest(RETRY_S[-1])
 
     def _let_settle(self) -> None:
-        """Wait a while, if the source has just started."""
+        """Wait SETTLE_S after the start of the source."""
         if self._source_side.is_leveret:
             return
-        with contextlib.suppress(SideError):  # its API comes later
+        with contextlib.suppress(SideError):  # its API may start later
             nodes = self._source_side.get("/nodes")
             uptimes = [node.get("uptime", 0) for node in nodes if isinstance(node, dict)]
             self._rest(SETTLE_S - min(uptimes, default=0) / 1000)
@@ -211,16 +209,16 @@ class Links:
         return client
 
     def _redial(self, side: Side, vhost: str, is_trial: bool = False) -> AmqpClient:
-        """A connection to a broker that was there before, when it is there again. Raises: Gone, Interrupted."""
+        """Reconnect to a broker that was reachable before. Raises: Gone, Interrupted."""
         deadline = time.monotonic() + self._wait_s
         attempt = 0
         while True:
             try:
                 client = self._dial(side, vhost)
-            except SideError as error:  # of any kind: a broker that starts refuses for all kinds of reasons
+            except SideError as error:  # any, as a starting broker refuses for various reasons
                 if time.monotonic() > deadline:
                     raise Gone(
-                        f"{side.shown} went away, and did not come back in {self._wait_s:g} s: {error}"
+                        f"lost connection to {side.shown}, which did not come back within {self._wait_s:g} s: {error}"
                     ) from None
                 self._rest(RETRY_S[min(attempt, len(RETRY_S) - 1)])
                 attempt += 1

@@ -1,8 +1,8 @@
-"""Moving: the messages of one queue after the other, batch by batch, whatever goes away meanwhile.
+"""Move the messages of one queue after another in batches, with recovery from lost connections.
 
-What comes again from the source, on a new connection to it, may be in the target already: the journal knows what was
-sent. If the target has it for certain and it was never acknowledged, it is acknowledged now and not sent again.
-Otherwise it is sent again, marked. Nothing that the source delivers for the first time is taken for something else.
+Messages that the source redelivers on a new connection may already be in the target; the journal knows what was sent.
+A message that is certainly in the target and was never acknowledged is acknowledged and not sent again. Other
+redelivered messages are sent again with a mark. A message that the source delivers for the first time is always new.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from leveret.node.migration.side import SideError, path
 from leveret.node.migration.sink import Lost, Refused, Room, room_of
 from leveret.node.migration.source import STALLED_S, Ended, Place, Source, Withheld
 
-SPARE_DELIVERIES: Final = 3  # of a quorum queue's limit, from which on its messages are taken one by one
-FULL: Final = "it is full at the target, and refuses messages there"
-HELD: Final = "there are messages in it, and the source does not give them; other consumers may be before its turn"
+SPARE_DELIVERIES: Final = 3  # remaining deliveries of a quorum queue's limit at which to take messages one by one
+FULL: Final = "it is full in the target and rejects messages"
+HELD: Final = "it has messages, but the source does not deliver them; other consumers may take precedence"
 
 
 @dataclass
 class Visit:
-    """What became of a queue in one go. moved: messages stored. again: of these, those that may be there twice.
+    """The result of one visit to a queue. moved: messages stored. again: how many of these may be duplicates.
 
-    known: that came again, and were in the target for certain. is_empty: the queue was seen so. reason: why it could
+    known: redelivered messages that the target already had. is_empty: the queue was seen empty. reason: why it could
     not be emptied.
     """
 
@@ -42,25 +42,25 @@ class Visit:
 
 
 class Watch(Protocol):
-    """Who looks on."""
+    """Receives the progress and decides when to stop."""
 
     def moved(self, count: int) -> None:
-        """So many messages more were moved."""
+        """Called after messages were moved."""
 
     def is_wanted_to_end(self) -> bool:
-        """Whether nothing new is to be begun."""
+        """Whether to start no further work."""
 
 
 class Unfit(Exception):
-    """A queue cannot be moved to the target; the text says why."""
+    """A queue cannot be moved to the target. The text says why."""
 
 
 class Stuck(Exception):
-    """The target does not take a message; the text says why."""
+    """The target refuses a message. The text says why."""
 
 
 class Carefully(Exception):
-    """A message was delivered so often that it is better taken alone."""
+    """A message is close to its delivery limit, so messages should be taken one by one."""
 
 
 class Mover:
@@ -71,12 +71,12 @@ class Mover:
         self._journal = journal
         self._watch = watch
         self._room = Room()  # of the queue at hand
-        self._certain: dict[tuple[str, str], Counter[bytes]] = {}  # in the target, and never acknowledged
-        self._known: dict[tuple[str, str], Known] = {}  # by queues that were visited on this connection
+        self._certain: dict[tuple[str, str], Counter[bytes]] = {}  # in the target and never acknowledged
+        self._known: dict[tuple[str, str], Known] = {}  # of queues visited on this connection
         links.renewed = self._known.clear
 
     def resume(self) -> None:
-        """Find out what became of the last batch of an earlier run."""
+        """Determine the state of the last batch of an earlier run."""
         pending = self._journal.pending()
         if pending is None:
             return
@@ -94,14 +94,14 @@ class Mover:
             self._certain[pending.vhost, pending.queue] = Counter(pending.prints)
         else:
             self._journal.settle(pending.number, 0, 0)
-        self._links.drop_sink(is_orderly=True)  # the next one looks at its marker again
+        self._links.drop_sink(is_orderly=True)  # the next one reads the marker again
 
     def pause(self) -> None:
-        """Let both brokers know that somebody is there."""
+        """Send heartbeats to both brokers."""
         self._links.pause()
 
     def count(self, place: Place) -> int | None:
-        """How many messages are ready in a queue; None if it is not there. Raises: Withheld."""
+        """The number of ready messages in a queue; None if it does not exist. Raises: Withheld."""
         while True:
             try:
                 return self._links.source(place.vhost).count(place.name)
@@ -109,13 +109,13 @@ class Mover:
                 self._links.lost_source(error)
 
     def visit(self, place: Place, most: int) -> Visit:
-        """Move messages of a queue until it is empty, or so many were moved, or the migration is to end."""
+        """Move messages of a queue until it is empty, `most` were moved, or the migration should stop."""
         visit = Visit()
         is_careful = False
         while True:
             try:
                 self._go(place, visit, most, is_careful)
-            except AmqpError as error:  # of the source; the sink says Lost
+            except AmqpError as error:  # of the source; the sink raises Lost
                 self._links.lost_source(error)
                 continue
             except Lost as error:
@@ -126,7 +126,7 @@ class Mover:
                 continue
             except (Unfit, Withheld, Stuck) as error:
                 visit.reason = str(error)
-                if isinstance(error, Ended):  # and perhaps the queue was somewhere else before
+                if isinstance(error, Ended):  # the queue may have moved to another node
                     self._known.pop(place.key, None)
                 self._leave(place)
             return visit
@@ -139,7 +139,7 @@ class Mover:
         left = most
         while True:
             if left <= 0 or self._watch.is_wanted_to_end():
-                source.cancel()  # the rest of what was delivered comes still
+                source.cancel()  # messages already delivered still arrive
             room = self._links.sink(place.vhost).room()
             if room == 0 and not source.is_empty():
                 raise Withheld(FULL)
@@ -161,17 +161,17 @@ class Mover:
         self._links.sink(place.vhost).leave()
 
     def _enter(self, place: Place) -> None:
-        """Let the target know where messages go. Raises: Unfit."""
+        """Prepare the target for messages of this queue. Raises: Unfit."""
         found = self._links.ask_target(path("queues", place.vhost, place.name))
         if found is None:
-            raise Unfit("it is not there at the target; bring the definitions over, or declare it")
+            raise Unfit("it does not exist in the target; migrate the definitions or declare it")
         if found.get("exclusive"):
-            raise Unfit("at the target it is exclusive, and belongs to one connection")
+            raise Unfit("in the target it is exclusive to one connection")
         self._room = room_of(found)
         self._links.sink(place.vhost).enter(place.name, self._room)
 
     def _leave(self, place: Place) -> None:
-        """Give back what was taken."""
+        """Return unacknowledged messages."""
         try:
             self._links.source(place.vhost).release()
         except AmqpError as error:
@@ -182,14 +182,14 @@ class Mover:
             self._links.lost_sink(error)
 
     def _look_at_deliveries(self, source: Source, place: Place, letters: list[Letter]) -> None:
-        """Raises: Carefully when the end of this process would be one delivery too many for many messages."""
+        """Raises: Carefully, if messages are close to the delivery limit, so that a crash could drop many of them."""
         limit = place.delivery_limit
         if limit is not None and any(letter.deliveries >= limit - SPARE_DELIVERIES for letter in letters):
             source.release()
             raise Carefully
 
     def _pass(self, source: Source, place: Place, letters: list[Letter], visit: Visit) -> None:
-        """Store a batch and acknowledge it, portion by portion. Raises: Withheld, Stuck."""
+        """Store and acknowledge a batch in portions. Raises: Withheld, Stuck."""
         known = self._known_of(place)
         known.claim(letters)
         wanted = [letter for letter in letters if letter.claim != THERE]
@@ -235,7 +235,7 @@ class Mover:
         return self._known[key]
 
     def _count(self, number: int, stored: list[Letter], visit: Visit) -> None:
-        """Letters are in the target: from now on they may have been acknowledged."""
+        """Record stored letters. After this they may be acknowledged."""
         again = sum(each.is_marked for each in stored)
         self._journal.settle(number, len(stored), again)
         visit.moved += len(stored)
@@ -243,7 +243,7 @@ class Mover:
         self._watch.moved(len(stored))
 
     def _see_whether_there(self, source: Source, place: Place, stored: list[Letter]) -> None:
-        """Raises: AmqpError when the source is gone, so that it was never told that letters are stored."""
+        """Raises: AmqpError if the source is gone, so that the letters were not acknowledged."""
         try:
             source.client.check()
         except AmqpError:
@@ -251,7 +251,7 @@ class Mover:
             raise
 
     def _after_refusal(self, portion: list[Letter], number: int, error: Refused) -> list[list[Letter]]:
-        """What is tried next when a portion was refused. Raises: Stuck when it was a single letter."""
+        """The portions to try next after a refusal. Raises: Stuck, if it was a single letter."""
         is_single = len(portion) == 1
         if error.is_unsure and not is_single:
             self._journal.settle(number, 0, 0)
@@ -264,12 +264,12 @@ class Mover:
         if error.is_too_large:
             return [portion]
         if is_single:
-            raise Stuck(f"the target does not take a message of it: {error}") from None
+            raise Stuck(f"the target refuses one of its messages: {error}") from None
         half = len(portion) // 2
         return [portion[:half], portion[half:]]
 
     def _store(self, place: Place, letters: list[Letter], number: int, is_exact: bool) -> set[int]:
-        """Store a portion, also when the target goes away meanwhile. Returns: places of what a full queue refused.
+        """Store a portion, with reconnection to the target. Returns: indexes of letters that a full queue rejected.
 
         Raises: Refused.
         """

@@ -1,4 +1,4 @@
-"""Rounds: all queues of a migration, a piece of one after a piece of the other, until each was empty, or for ever."""
+"""Visit all queues of a migration in turn, until each was empty or the user stops it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from leveret.node.migration.moving import Mover, Visit, Watch
 from leveret.node.migration.source import Withheld
 from leveret.node.migration.survey import QueueFacts
 
-PIECE: Final = 20  # batches of a queue, while others wait
-PAUSE_S: Final = 1.0  # between rounds in which nothing came
-LOOK_S: Final = 10.0  # between two looks for new queues
+PIECE: Final = 20  # batches per visit, if there are other queues
+PAUSE_S: Final = 1.0  # between rounds without messages
+LOOK_S: Final = 10.0  # between two checks for new queues
 SLICE_S: Final = 0.1
 
 Key = tuple[str, str]
@@ -21,7 +21,7 @@ Key = tuple[str, str]
 
 @dataclass
 class Outcome:
-    """What became of a queue. is_there: whether the source has it still."""
+    """The result for a queue. is_there: whether the source still has it."""
 
     facts: QueueFacts
     moved: int = 0
@@ -32,7 +32,7 @@ class Outcome:
     is_there: bool = True
 
     def add(self, visit: Visit) -> None:
-        """One more visit."""
+        """Add the result of a visit."""
         self.moved += visit.moved
         self.again += visit.again
         self.known += visit.known
@@ -41,7 +41,7 @@ class Outcome:
 
 
 class Rounds:
-    """All queues. Raises: Gone, SideError, Interrupted, JournalError."""
+    """The queues of a migration. Raises: Gone, SideError, Interrupted, JournalError."""
 
     def __init__(self, mover: Mover, facts: list[QueueFacts], window: int, watch: Watch) -> None:
         self._mover = mover
@@ -51,7 +51,7 @@ class Rounds:
         self.add(facts)
 
     def add(self, facts: list[QueueFacts]) -> bool:
-        """Take part in these queues too. Returns: whether there is a new one."""
+        """Add queues. Returns: whether any of them is new."""
         before = len(self.outcomes)
         for each in facts:
             key = each.place.key
@@ -62,7 +62,7 @@ class Rounds:
         return len(self.outcomes) > before
 
     def run(self) -> None:
-        """Until each queue was empty, or cannot be emptied."""
+        """Run until each queue was empty, or cannot be emptied."""
         while True:
             left = [each for each in self.outcomes.values() if not each.is_done]
             if not left or self._watch.is_wanted_to_end():
@@ -70,7 +70,7 @@ class Rounds:
             self._round(left)
 
     def follow(self, look: Callable[[], list[QueueFacts]]) -> None:
-        """Until somebody wants it to end. look: the queues that there are now; asked for now and then."""
+        """Run until the user stops it. look: returns the current queues; called periodically."""
         looked_s = time.monotonic()
         while not self._watch.is_wanted_to_end():
             if time.monotonic() - looked_s > LOOK_S:

@@ -1,4 +1,4 @@
-"""Side: one of the two brokers of a migration, by its HTTP API and its AMQP port, whichever kind it is of."""
+"""Side: one of the two brokers of a migration, RabbitMQ or Leveret, with its HTTP API and AMQP port."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEARTBEAT_S: Final = 30
 
 
 class SideError(Exception):
-    """A broker does not answer, or does not do what is asked; the text says why. is_gone: the former."""
+    """A broker refused a request, or does not answer (is_gone). The text says why."""
 
     def __init__(self, text: str, is_gone: bool = False) -> None:
         super().__init__(text)
@@ -23,10 +23,9 @@ class SideError(Exception):
 
 
 class Side(ABC):
-    """A running broker. shown: how people call it. place: the same for whoever reaches it in the same way.
+    """A running broker. shown: its name in output. place: identifies it in the journal.
 
-    is_here: it is reached by its control socket. product, version: what it says that it is. user: that its AMQP port
-    sees.
+    is_here: it is reached through its control socket. product, version: as it reports. user: of the AMQP connection.
     """
 
     is_here = False
@@ -41,19 +40,19 @@ class Side(ABC):
 
     @property
     def is_leveret(self) -> bool:
-        """Whether it is a Leveret; everything else is taken for a RabbitMQ."""
+        """Whether it is Leveret; everything else is treated as RabbitMQ."""
         return self.product == LEVERET
 
     @property
     def title(self) -> str:
-        """For people: what it is, and where."""
+        """Product, version and address, for output."""
         return f"{self.product} {self.version} at {self.shown}"
 
     def look(self) -> None:
-        """Find out what it is. Raises: SideError."""
+        """Read product and version. Raises: SideError."""
         overview = self.get("/overview")
         if not isinstance(overview, dict) or "node" not in overview:
-            raise SideError(f"what answers at {self.shown} is no HTTP API of a broker; check the URL")
+            raise SideError(f"{self.shown} is not the HTTP API of a broker; check the URL")
         self.overview = overview
         self.product = str(self.overview.get("product_name", "RabbitMQ"))
         self.version = str(self.overview.get("product_version") or self.overview.get("rabbitmq_version", ""))
@@ -62,29 +61,29 @@ class Side(ABC):
     def ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: object = None
     ) -> tuple[int, Any]:
-        """Ask an operation of the HTTP API, below /api. Returns: the status, and what came. Raises: SideError."""
+        """Call an operation of the HTTP API. path: below /api. Returns: status and content. Raises: SideError."""
 
     @abstractmethod
     def do(self, verb: str, arguments: dict[str, object]) -> Any:
-        """Do a verb of administration, of a Leveret. Raises: SideError."""
+        """Perform an administration verb; only for Leveret. Raises: SideError."""
 
     @abstractmethod
     def dial(self, vhost: str, between: Callable[[], None]) -> AmqpClient:
-        """A connection to its AMQP port. Raises: AmqpError."""
+        """Open an AMQP connection. Raises: AmqpError."""
 
     @abstractmethod
     def close(self) -> None:
-        """Ask no more."""
+        """Close the connection."""
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        """What there is at a path. Raises: SideError."""
+        """GET a path. Raises: SideError."""
         status, content = self.ask("GET", path, query)
         if status >= 300:
             raise SideError(refusal(self, status, content))
         return content
 
     def find(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        """What there is at a path; None for nothing. Raises: SideError."""
+        """GET a path; None for status 404. Raises: SideError."""
         status, content = self.ask("GET", path, query)
         if status == 404:
             return None
@@ -93,7 +92,7 @@ class Side(ABC):
         return content
 
     def items(self, path: str, columns: str) -> Iterator[dict[str, Any]]:
-        """A list, page by page. Raises: SideError."""
+        """The items of a list, read page by page. Raises: SideError."""
         number = 1
         while True:
             query = {"page": str(number), "page_size": str(PAGE), "columns": columns, "pagination": "true"}
@@ -108,15 +107,15 @@ class Side(ABC):
 
 
 def refusal(side: Side, status: int, content: Any) -> str:
-    """Why a broker does not do what is asked."""
+    """The reason of a failed request."""
     reason = ""
     if isinstance(content, dict):
         reason = str(content.get("reason") or content.get("error") or "")
     if status == 401:
-        return f"{side.shown} does not let the user do this{f': {reason}' if reason else ''}; an administrator may"
-    return f"{side.shown} answers with status {status}{f': {reason}' if reason else ''}"
+        return f"{side.shown} denied access{f': {reason}' if reason else ''}; this requires an administrator"
+    return f"{side.shown} answered with status {status}{f': {reason}' if reason else ''}"
 
 
 def path(*parts: str) -> str:
-    """A path of the API: words, and names as they stand in paths."""
+    """A path of the API from unescaped parts."""
     return "".join(f"/{quote(part, safe='', errors='surrogateescape')}" for part in parts)

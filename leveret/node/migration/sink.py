@@ -1,10 +1,9 @@
-"""Sink: the broker that messages are put into, over one connection to one virtual host.
+"""Sink: the target broker, over one connection to one virtual host.
 
-A message goes to its queue alone: through the default exchange if it came that way, else through an exchange of the
-migration's own to which nothing but the queue is bound, so that it keeps its routing key. A Leveret takes a batch as
-one transaction, with a marker in it: a message in a queue of the migration's own that says which batch is the last one
-there. So it is known of each batch whether the target has it, whatever is killed. A RabbitMQ confirms messages one by
-one.
+A message goes only to its queue: through the default exchange if it was published there, else through a temporary
+exchange bound only to that queue, so that the message keeps its routing key. For Leveret, a batch is one transaction
+that includes a marker: a message in a queue of the migration that contains the number of the last stored batch. So it
+is always known whether the target has a batch, whatever process is killed. RabbitMQ confirms messages one by one.
 """
 
 from __future__ import annotations
@@ -50,19 +49,19 @@ from leveret.wire.methods import (
 )
 from leveret.wire.properties import BasicProperties
 
-PREFIX: Final = "leveret.migrate."  # of what the migration declares for itself
+PREFIX: Final = "leveret.migrate."  # of the migration's own queues and exchanges
 EXACT_BYTES: Final = 8 << 20  # of messages in one transaction
 LEAST_EXACT: Final = 64 << 10
-COST: Final = 1 << 10  # bytes that a broker needs for a message beside its content, about
+COST: Final = 1 << 10  # approximate overhead of a message in a broker, in bytes
 REJECTS: Final = ("reject-publish", "reject-publish-dlx")
-BROKEN: Final = (0, 320)  # codes of errors that are not about what was sent
+BROKEN: Final = (0, 320)  # error codes of a lost connection
 IMPERSONATOR: Final = "impersonator"
-TOO_LARGE: Final = "transaction"  # in what is said of one that is too large
+TOO_LARGE: Final = "transaction"  # in the error text for a transaction that is too large
 PARTIAL: Final = "partial tx completion"
 
 
 class Lost(Exception):
-    """The connection is gone. stored: places in the batch of letters that are known to be safe."""
+    """The connection is lost. stored: indexes of letters in the batch that are known to be safe."""
 
     def __init__(self, text: str, stored: frozenset[int] = frozenset()) -> None:
         super().__init__(text)
@@ -70,9 +69,9 @@ class Lost(Exception):
 
 
 class Refused(Exception):
-    """The target did not take a batch, or not all of it; the text says why.
+    """The target refused a batch, or part of it. The text says why.
 
-    is_unsure: some of it may be there. is_over: the connection is gone, too. is_too_large: for a transaction.
+    is_unsure: part of it may be stored. is_over: the connection is closed too. is_too_large: for a transaction.
     """
 
     def __init__(self, text: str, is_unsure: bool, is_over: bool = False, is_too_large: bool = False) -> None:
@@ -84,7 +83,7 @@ class Refused(Exception):
 
 @dataclass
 class Room:
-    """How much a queue takes that refuses what is too much. max_length: messages; None for no limit."""
+    """The limits of a queue. rejects: it rejects messages when full. max_length: messages; None for no limit."""
 
     rejects: bool = False
     max_length: int | None = None
@@ -93,9 +92,9 @@ class Room:
 
 @dataclass
 class Sink:
-    """A connection. marker: the last batch that is there, as far as that is known; None where it is not.
+    """A connection. marker: the last batch known to be in the target; None if unknown.
 
-    name: of the migration. Raises: Lost from everything when the connection is gone.
+    name: of the migration. All methods raise Lost if the connection is lost.
     """
 
     client: AmqpClient
@@ -106,27 +105,27 @@ class Sink:
     marker: int | None = None
     exact_bytes: int = EXACT_BYTES
     _mode: str = ""  # of the channel
-    _sent: int = 0  # messages since it confirms
+    _sent: int = 0  # messages since confirm mode began
     _queue: str = ""
-    _exchange: str = ""  # that leads to the queue, if it was declared
+    _exchange: str = ""  # the temporary exchange of the queue, if declared
     _room: Room = field(default_factory=Room)
 
     @property
     def is_exact(self) -> bool:
-        """Whether it can be known of a batch whether it is there."""
+        """Whether a batch can be stored with a marker."""
         return self.side.is_leveret and not self._room.rejects
 
-    # -- what the migration has there for itself
+    # -- the marker
 
     def begin(self) -> None:
-        """Find the marker. Raises: SideError."""
+        """Read the marker. Raises: SideError."""
         if not self.side.is_leveret:
             return
         client, queue = self.client, PREFIX + self.name
         arguments: Table = {
             "x-queue-type": longstr(b"classic"),
             "x-max-length": long(1),
-            "x-dead-letter-exchange": longstr(b""),  # whatever a policy says
+            "x-dead-letter-exchange": longstr(b""),  # overrides any policy
             "x-dead-letter-routing-key": longstr(f"{PREFIX}nowhere".encode()),
         }
         try:
@@ -140,7 +139,7 @@ class Sink:
             raise self._explained(error) from None
 
     def check_marker(self, last: int) -> None:
-        """Let the marker be no higher than the last batch, of which it is known what became. Raises: SideError."""
+        """Set the marker to the last batch if it is missing or higher. Raises: SideError."""
         if not self.side.is_leveret or (self.marker is not None and self.marker <= last):
             return
         try:
@@ -154,10 +153,10 @@ class Sink:
     def _explained(self, error: AmqpError) -> Exception:
         if error.code in BROKEN:
             return Lost(str(error))
-        return SideError(f"{self.side.shown} does not take the marker of the migration: {error}")
+        return SideError(f"{self.side.shown} refused the marker of the migration: {error}")
 
     def end(self) -> None:
-        """Take away what the migration has there for itself."""
+        """Delete the migration's own queues and exchanges."""
         self.leave()
         try:
             if self.side.is_leveret:
@@ -168,13 +167,13 @@ class Sink:
     # -- a queue
 
     def enter(self, queue: str, room: Room) -> None:
-        """Messages go to this queue from now on."""
+        """Select the queue for the following messages."""
         if queue != self._queue:
             self.leave()
         self._queue, self._room = queue, room
 
     def leave(self) -> None:
-        """The queue is done with."""
+        """Finish with the queue."""
         exchange, self._exchange = self._exchange, ""
         self._queue = ""
         if exchange:
@@ -184,7 +183,7 @@ class Sink:
                 raise Lost(str(error)) from None
 
     def room(self) -> int | None:
-        """How many messages the queue takes now; None for any number."""
+        """How many more messages the queue accepts; None for no limit."""
         room = self._room
         if not room.rejects:
             return None
@@ -199,7 +198,7 @@ class Sink:
     # -- messages
 
     def portion(self, letters: list[Letter]) -> tuple[int, bool]:
-        """How many of some letters are stored at once, and whether it can be known whether they were."""
+        """How many of these letters to store at once, and whether with a marker."""
         if not self.is_exact:
             return len(letters), False
         size = 0
@@ -210,7 +209,7 @@ class Sink:
         return len(letters), True
 
     def store(self, letters: list[Letter], number: int, is_exact: bool) -> frozenset[int]:
-        """Store a portion. Returns: places in it of letters that the queue has refused, being full.
+        """Store a portion. Returns: indexes of letters that the full queue rejected.
 
         Raises: Refused.
         """
@@ -241,11 +240,11 @@ class Sink:
             raise Refused(text, not is_exact or PARTIAL in text, not error.is_channel, is_too_large) from None
 
     def _check(self, letter: Letter) -> None:
-        """Say what the target would say, before it closes the channel for it. Raises: Refused."""
+        """Refuse a wrong user_id here, as the target would close the channel for it. Raises: Refused."""
         user_id = letter.user_id()
         if user_id is not None and user_id != self.side.user and IMPERSONATOR not in self.tags:
-            text = f"a message says that user '{user_id}' has published it, and user '{self.side.user}' may not"
-            raise Refused(f"{text} say that at the target; give that user the tag {IMPERSONATOR} there", False)
+            text = f"a message has the user_id '{user_id}', which user '{self.side.user}' may not"
+            raise Refused(f"{text} use in the target; give that user the tag {IMPERSONATOR} there", False)
 
     def _put(self, letter: Letter) -> None:
         if not letter.exchange and letter.key == self._queue and not letter.names_queues:
@@ -281,17 +280,17 @@ class Sink:
         got = self.client.next(0)
         while got is not None:
             if isinstance(got.method, BasicReturn):
-                raise Refused(f"the queue is not there any more: {got.method.reply_text}", True)
+                raise Refused(f"the queue no longer exists: {got.method.reply_text}", True)
             got = self.client.next(0)
 
     def _confirmed(self, first: int, count: int, stored: set[int]) -> frozenset[int]:
-        """Wait until it is known of so many messages behind the first whether they are safe. Raises: Refused."""
+        """Wait for the confirms of `count` messages after `first`. Raises: Refused."""
         left = dict.fromkeys(range(first + 1, first + count + 1))
         refused: set[int] = set()
         while left:
             method = self.client.take(BasicReturn, BasicAck, BasicNack).method
             if isinstance(method, BasicReturn):
-                raise Refused(f"the queue is not there any more: {method.reply_text}", True)
+                raise Refused(f"the queue no longer exists: {method.reply_text}", True)
             if isinstance(method, BasicAck | BasicNack):
                 tag = int(method.delivery_tag)
                 tags = [each for each in left if each <= tag] if method.multiple else [tag]
@@ -304,7 +303,7 @@ class Sink:
     # -- the channel
 
     def _select(self, mode: str) -> None:
-        """Let the channel have this mode, which no channel can change."""
+        """Set the mode of the channel; opens a new channel to change it."""
         if self._mode == mode:
             return
         client = self.client
@@ -326,7 +325,7 @@ class Sink:
 
 
 def room_of(queue: dict[str, Any]) -> Room:
-    """What a queue takes, as the HTTP API shows it."""
+    """The limits of a queue, from the HTTP API."""
     arguments = queue.get("arguments") or {}
     policy = queue.get("effective_policy_definition") or {}
     if isinstance(policy, list):

@@ -1,8 +1,7 @@
-"""Source: the broker that messages are taken from, over one connection to one virtual host.
+"""Source: the source broker, over one connection to one virtual host.
 
-A queue is taken from by a consumer, which gets its messages in their order. A queue that would go with its last
-consumer is asked for its messages instead. What was taken and not acknowledged is given back, or goes back when the
-connection ends.
+A consumer takes the messages of a queue in order. For an auto-delete queue, which would be deleted with its last
+consumer, basic.get is used instead. Unacknowledged messages are requeued, at the latest when the connection ends.
 """
 
 from __future__ import annotations
@@ -32,41 +31,41 @@ from leveret.wire.methods import (
 )
 
 TAG: Final = "leveret-migrate"
-QUIET_S: Final = 0.2  # without a message, after which it is asked whether there are more
-STALLED_S: Final = 5.0  # without a message from a queue that has some
-WINDOW_BYTES: Final = 16 << 20  # of messages that are on their way
+QUIET_S: Final = 0.2  # without a message, before checking whether the queue is empty
+STALLED_S: Final = 5.0  # without a message from a queue that is not empty
+WINDOW_BYTES: Final = 16 << 20  # of messages in flight
 MIN_PREFETCH: Final = 4
-NO_QUEUE: Final = "no queue"  # in what is said of one that is not there
-MAX_GETS: Final = 100  # that are asked for at once
+NO_QUEUE: Final = "no queue"  # in the error text for a queue that does not exist
+MAX_GETS: Final = 100  # basic.get requests at once
 
 
 @dataclass(frozen=True)
 class Place:
-    """A queue that is to be moved, as it is at the source."""
+    """A queue to move, as it is in the source."""
 
     vhost: str
     name: str
     kind: str = "classic"
     auto_delete: bool = False
-    mean_bytes: int = 0  # of a message; 0 where that is not known
+    mean_bytes: int = 0  # of a message; 0 if unknown
     delivery_limit: int | None = None  # deliveries after which a message is dropped
 
     @property
     def key(self) -> tuple[str, str]:
-        """By which it is found."""
+        """Its key in dictionaries."""
         return self.vhost, self.name
 
 
 class Withheld(Exception):
-    """There are messages in a queue that cannot be moved now; the text says why."""
+    """A queue has messages that cannot be moved now. The text says why."""
 
 
 class Ended(Withheld):
-    """The source has ended the consumer."""
+    """The source cancelled the consumer."""
 
 
 class Source:
-    """A connection. is_cancelled: the source delivers no more. Raises: AmqpError from everything when it is gone."""
+    """A connection. is_cancelled: the consumer is cancelled. All methods raise AmqpError if the connection is lost."""
 
     def __init__(self, client: AmqpClient, window: int) -> None:
         """window: messages in one batch."""
@@ -74,14 +73,14 @@ class Source:
         self._window = window
         self._place: Place | None = None
         self._tag = ""  # of the consumer; empty without one
-        self._has_ended = False  # the source has cancelled it
+        self._has_ended = False  # the source cancelled it
         self.is_cancelled = False
         self._opened = 0  # queues so far
         self._ready: deque[Got] = deque()
         self._is_careful = False
 
     def count(self, queue: str) -> int | None:
-        """How many messages are ready in a queue; None if there is none. No queue is open. Raises: Withheld."""
+        """The number of ready messages; None if there is no queue. Requires that no queue is open. Raises: Withheld."""
         try:
             return self._count(queue)
         except AmqpError as error:
@@ -93,7 +92,7 @@ class Source:
             raise Withheld(str(error)) from None
 
     def open(self, place: Place, is_careful: bool = False) -> None:
-        """Begin to take from a queue. is_careful: one message after the other. Raises: Withheld."""
+        """Start taking messages from a queue. is_careful: one by one. Raises: Withheld."""
         self._is_careful = is_careful
         self._place = place
         self._tag, self._has_ended, self.is_cancelled = "", False, False
@@ -111,11 +110,11 @@ class Source:
             self._place, self._tag = None, ""
             self.client.reopen()
             if error.code == 403:
-                raise Withheld(f"another consumer has it for itself: {error}") from None
+                raise Withheld(f"another consumer has exclusive access: {error}") from None
             raise Withheld(str(error)) from None
 
     def take(self, most: int | None) -> list[Letter]:
-        """The next batch, in order; empty when there is nothing for now. most: letters. Raises: Withheld."""
+        """The next batch, in order; empty if there is nothing now. most: letters. Raises: Withheld."""
         letters: list[Letter] = []
         size = 0
         limit = 1 if self._is_careful else self._window
@@ -130,7 +129,7 @@ class Source:
         return letters
 
     def is_empty(self) -> bool:
-        """Whether nothing is ready in the queue, and nothing has come."""
+        """Whether the queue has no ready messages, and none were received."""
         assert self._place is not None
         if self._ready:
             return False
@@ -139,31 +138,31 @@ class Source:
         return count == 0 and not self._ready
 
     def acknowledge(self, tag: int) -> None:
-        """All letters up to one are not needed any more."""
+        """Acknowledge all letters up to this tag."""
         self.client.send(BasicAck(tag, True))
 
     def acknowledge_singly(self, letters: Iterable[Letter]) -> None:
-        """Some letters are not needed any more."""
+        """Acknowledge these letters."""
         for letter in letters:
             self.client.put(BasicAck(letter.tag))
         self.client.flush()
 
     def cancel(self) -> None:
-        """Let the source deliver no more; what it has delivered can still be taken."""
+        """Cancel the consumer. Messages already delivered can still be taken."""
         is_over, self.is_cancelled = self.is_cancelled or self._has_ended, True
         if self._tag and not is_over:
             self.client.call(BasicCancel(self._tag), BasicCancelOk)
 
     def release(self) -> None:
-        """Take no more from the queue, and give back what was taken and not acknowledged.
+        """Stop taking messages and requeue unacknowledged ones.
 
-        A quorum queue may get that back in another order: it is better to cancel, and take the rest.
+        A quorum queue may requeue them in another order: prefer to cancel and take the rest.
         """
         if self._place is None:
             return
         self.cancel()
         self.client.put(BasicNack(0, True, True))
-        self.client.call(BasicQos(0, MIN_PREFETCH), BasicQosOk)  # behind whose answer all is done
+        self.client.call(BasicQos(0, MIN_PREFETCH), BasicQosOk)  # its answer shows that the nack is processed
         self._sort()
         self._place, self._tag = None, ""
         self._ready.clear()
@@ -173,7 +172,7 @@ class Source:
         return self._place is not None and self._place.kind == "quorum"
 
     def _prefetch(self, place: Place) -> int:
-        """Twice a batch, so that the next one comes while one is stored, but not more bytes than that."""
+        """Two batches, so that one arrives while the other is stored, but at most 2 * WINDOW_BYTES."""
         if self._is_careful:
             return 1
         most = 2 * self._window
@@ -182,7 +181,7 @@ class Source:
         return max(MIN_PREFETCH, min(most, 2 * WINDOW_BYTES // place.mean_bytes))
 
     def _next(self, patience_s: float) -> Got | None:
-        """The next message; None when none comes in time. Raises: Withheld."""
+        """The next message; None after a timeout. Raises: Withheld."""
         assert self._place is not None
         if self._place.auto_delete:
             if not self._ready and patience_s and not self.is_cancelled:
@@ -190,7 +189,7 @@ class Source:
             return self._take_ready()
         while not self._ready:
             if self._has_ended and not self.is_cancelled:
-                raise Ended("the source has ended the consumer: the queue is not there any more, or has moved")
+                raise Ended("the source cancelled the consumer: the queue was deleted, or has moved")
             got = self.client.next(patience_s)
             if got is None:
                 return None
@@ -201,7 +200,7 @@ class Source:
         return self._ready.popleft() if self._ready else None
 
     def _get(self, queue: str) -> None:
-        """Ask for messages one by one, many at once."""
+        """Send many basic.get requests at once."""
         assert self._place is not None
         count = min(self._window, MAX_GETS)
         if self._place.mean_bytes:
@@ -217,7 +216,7 @@ class Source:
         return self.client.call(QueueDeclare(queue, passive=True), QueueDeclareOk).message_count
 
     def _sort(self) -> None:
-        """Look at what has come beside an answer."""
+        """Process what was received besides an answer."""
         while True:
             got = self.client.next(0)
             if got is None:

@@ -1,4 +1,4 @@
-"""Survey: the queues of the source, what is in them, and what will be different when they are at the target."""
+"""Survey: the queues of the source, their messages, and what will be different in the target."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ COLUMNS: Final = (
     "messages,messages_ready,messages_unacknowledged,message_bytes,consumers"
 )
 KINDS: Final = ("classic", "quorum")
-WORKING: Final = ("", "running", "flow", "idle")  # states of a queue that can be taken from
-EXCLUSIVE: Final = "it is exclusive: it belongs to one connection, whose client makes it anew at the target"
+WORKING: Final = ("", "running", "flow", "idle")  # states in which a queue delivers messages
+EXCLUSIVE: Final = "it is exclusive to one connection, whose client will declare it again in the target"
 DELAYED: Final = "x-delayed-message"
-DELIVERY_LIMIT: Final = 20  # of a quorum queue that says nothing
+DELIVERY_LIMIT: Final = 20  # default of quorum queues
 SPOKEN: Final = {"amqp", "amqp/ssl", "http", "https", "http/prometheus", "https/prometheus", "clustering"}
 
 
 @dataclass
 class QueueFacts:
-    """A queue of the source. remarks: what is to know about it. obstacle: why it is not moved; empty if it is."""
+    """A queue of the source. remarks: notes for the user. obstacle: why it is not moved; empty if it is."""
 
     place: Place
     ready: int = 0
@@ -37,7 +37,7 @@ class QueueFacts:
 
 
 def survey(source: Side, target: Side, vhosts: list[str], patterns: list[str]) -> list[QueueFacts]:
-    """The queues that are meant, by virtual host and name. Raises: SideError."""
+    """The selected queues, sorted by virtual host and name. Raises: SideError."""
     found = [
         _facts(queue, target)
         for queue in _queues(source, vhosts)
@@ -89,11 +89,11 @@ def _obstacle(queue: dict[str, Any], kind: str) -> str:
     if queue.get("exclusive") or queue.get("owner_pid_details"):
         return EXCLUSIVE
     if kind == "stream":
-        return "it is a stream, which is read and not emptied; its messages stay"
+        return "it is a stream; its messages are not moved"
     if kind not in KINDS:
-        return f"it is of type {kind}, of which nothing is known here; its messages stay"
+        return f"it is of the unknown type {kind}; its messages are not moved"
     if queue.get("state", "") not in WORKING:
-        return f"its state is '{queue['state']}'; nothing can be taken from it"
+        return f"its state is '{queue['state']}', in which it delivers no messages"
     return ""
 
 
@@ -104,34 +104,34 @@ def _remarks(
     expires = arguments.get("x-expires", policy.get("expires"))
     room = room_of(queue)
     if not queue.get("durable", True):
-        yield "it is not durable: what is in it goes with the broker that it is in"
+        yield "it is not durable: its messages are lost when its broker stops"
     if facts.place.kind == "quorum" and target.is_leveret:
-        yield "it is a quorum queue: on one node there, and not replicated"
+        yield "it is a quorum queue, but in the target it is on one node and not replicated"
     if _is_number(ttl):
-        yield f"its messages live {ttl} ms, and that begins anew"
+        yield f"its messages expire after {ttl} ms, counted anew in the target"
     if _is_number(expires):
-        yield f"it goes after {expires} ms without a consumer, there as well"
+        yield f"it is deleted after {expires} ms without a consumer, in the target as well"
     if room.rejects and room.max_length is not None:
-        yield f"it refuses messages above {room.max_length}, there as well: it is filled up to that"
+        yield f"it rejects messages above {room.max_length}, in the target as well: it is filled up to that number"
     elif room.rejects and room.counts_bytes:
-        yield "it refuses what is too much, there as well: its messages go one by one"
+        yield "it rejects messages when full, in the target as well: its messages are moved one by one"
     elif room.max_length is not None:
-        yield f"it drops its oldest messages above {room.max_length}, there as well"
+        yield f"it drops its oldest messages above {room.max_length}, in the target as well"
     elif room.counts_bytes:
-        yield "it drops its oldest messages when they are too large together, there as well"
+        yield "it drops its oldest messages above its size limit, in the target as well"
     if arguments.get("x-single-active-consumer") and facts.consumers:
-        yield "it has a single active consumer, which has to end first"
+        yield "it has a single active consumer, which must stop first"
     waiting = _number(queue, "messages") - facts.ready - facts.unacked
     if waiting > 0:
-        yield f"{waiting} of its messages wait to be delivered again, and come then"
+        yield f"{waiting} of its messages are waiting for redelivery, and are moved after that"
     if facts.unacked:
-        yield f"its consumers hold {facts.unacked} messages, which come when they are given back"
+        yield f"{facts.unacked} of its messages are unacknowledged, and are moved if the consumers return them"
     elif facts.consumers:
-        yield f"its consumers ({facts.consumers}) take messages meanwhile"
+        yield f"its consumers ({facts.consumers}) take messages during the migration"
 
 
 def differences(source: Side, target: Side, facts: list[QueueFacts]) -> Iterator[tuple[str, str]]:
-    """What will be different, beside definitions: what it is about, and what there is to say."""
+    """What will be different, apart from definitions: pairs of subject and text."""
     for each in facts:
         name = f"queue '{each.place.name}' in virtual host '{each.place.vhost}'"
         if each.obstacle:
@@ -141,14 +141,17 @@ def differences(source: Side, target: Side, facts: list[QueueFacts]) -> Iterator
     for exchange in source.items("/exchanges", "name,vhost,type"):
         if exchange.get("type") == DELAYED:
             name = f"exchange '{exchange['name']}' in virtual host '{exchange['vhost']}'"
-            yield name, "what is delayed in it comes to its queues when it is due, and can be moved from then on"
+            yield name, "its delayed messages reach their queues when due, and can be moved after that"
     spoken = {str(listener.get("protocol", "")) for listener in source.overview.get("listeners", [])}
     spoken_there = {str(listener.get("protocol", "")) for listener in target.overview.get("listeners", [])}
     for protocol in sorted(spoken - spoken_there - SPOKEN):
         yield "clients", f"the target does not speak {protocol}, the source does"
-    yield "messages", "those that came through an exchange show one of the migration at the target; their key stays"
-    yield "messages", "whether they were delivered before, and how often they died, begins anew; so does an expiration"
-    yield "messages", "those that are not persistent are lost when a broker ends, as ever"
+    yield (
+        "messages",
+        "those published through an exchange show an exchange of the migration in the target; routing keys stay",
+    )
+    yield "messages", "redelivery flags, death counts and expirations start anew"
+    yield "messages", "those that are not persistent are lost when a broker stops, as always"
 
 
 def _number(queue: dict[str, Any], key: str) -> int:

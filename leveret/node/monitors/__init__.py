@@ -1,1 +1,1 @@
-"""Monitors: each looks at one thing now and then, and tells the broker what it needs to know of it."""
+"""Monitors: each checks one resource periodically and notifies the broker."""

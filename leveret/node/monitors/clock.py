@@ -1,4 +1,4 @@
-"""Watches the time of day, which may leap: it raises no alarm, and tells the broker."""
+"""Watches the wall clock for jumps, and notifies the broker. Raises no alarm."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ HELD_UP_MS: Final = 100
 
 
 class ClockMonitor:
-    """The time of day may be set, and goes on while the machine sleeps."""
+    """The wall clock may be set, and continues while the machine sleeps."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look now and then."""
+        """Start checking periodically."""
         self._timer = self._driver.loop.call_later(CLOCK_S, self._tick)
 
     def stop(self) -> None:
-        """Look once more, and let the next start know."""
+        """Check once more, and store the time for the next start."""
         if self._timer is not None:
             self._timer.cancel()
             self.look()
             self._driver.broker.keep_time()
 
     def look(self) -> None:
-        """Look, unless this process was held up between the two clocks: then they cannot be compared."""
+        """Compare the clocks, unless this process was delayed between reading them."""
         self._driver.refresh_clock()
         today_ms = time.time_ns() // 1_000_000
         if time.monotonic_ns() // 1_000_000 - self._driver.broker.clock.now_ms <= HELD_UP_MS:

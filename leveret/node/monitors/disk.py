@@ -1,12 +1,12 @@
-"""Watches the free space of the disk, and raises the alarm of the broker when it runs low.
+"""Watches free disk space, and raises the broker's disk alarm when it runs low.
 
-It looks the more often the less is left, as rabbit_disk_monitor.erl does, at most ten times a second. A commit that
-fails raises the alarm too, whatever is left. Then a file of the size that did not fit is written now and then, and when
-that works the log tries again.
+Checks more often the less space is left, as rabbit_disk_monitor.erl does, up to ten times a second. A failed commit
+also raises the alarm, whatever the free space. The monitor then periodically tries to write a file of the size that did
+not fit; when that succeeds, the log retries the commit.
 
-The reserve is a file of space that the data directory can do without: on a disk that is full to the last byte, nothing
-could be removed from the log, since a removal has to be written first. A commit that fails gives it up; the alarm is
-not lowered before there is a reserve again.
+The reserve is a file that occupies spare space in the data directory. Without it, nothing could be removed from the log
+on a completely full disk, because a removal must be written first. A failed commit deletes the reserve. The alarm ends
+only when there is a reserve again.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from leveret.store.files import make_nameless, private
 if TYPE_CHECKING:
     from leveret.store.disk import DiskLog
 
-MIN_S: Final = 0.1  # between two looks at the disk
+MIN_S: Final = 0.1  # between two checks
 MAX_S: Final = 10.0
-ALARMED_S: Final = 1.0  # the same while the alarm is raised, and between two trials to write
-FILL_RATE: Final = 125_000_000  # bytes a second that a disk may be filled with
+ALARMED_S: Final = 1.0  # the same during an alarm, and between two attempts to write
+FILL_RATE: Final = 125_000_000  # bytes per second that may fill a disk
 RESERVE_NAME: Final = "space-reserve"
 RESERVE_BYTES: Final = 24 << 20
-RESERVE_SHARE: Final = 4  # of a small disk, one byte in so many
+RESERVE_SHARE: Final = 4  # at most 1/4 of a small disk
 PROBE_MIN: Final = 1 << 20  # bytes
 PROBE_MAX: Final = 128 << 20
 
@@ -38,14 +38,14 @@ log = logging.getLogger("leveret.alarms")
 
 
 def interval_s(free: int, limit: int, is_low: bool) -> float:
-    """How long to wait before the next look at a disk. free, limit: in bytes."""
+    """Seconds until the next check. free, limit: in bytes."""
     if is_low:
         return ALARMED_S
     return max(MIN_S, min(MAX_S, (free - limit) / FILL_RATE))
 
 
 def free_bytes(directory: Path) -> int | None:
-    """Bytes that this process may still write there; None when nobody knows."""
+    """Free disk space in bytes, for unprivileged users; None if unknown."""
     try:
         found = os.statvfs(directory)
     except OSError:
@@ -54,7 +54,7 @@ def free_bytes(directory: Path) -> int | None:
 
 
 def keep_reserve(directory: Path) -> int:
-    """Make sure that there is a reserve. Returns: its bytes, 0 when there is no room for it."""
+    """Create the reserve if it does not exist. Returns: its size in bytes, 0 if there is no space for it."""
     path = directory / RESERVE_NAME
     try:
         found = os.statvfs(directory)
@@ -68,7 +68,7 @@ def keep_reserve(directory: Path) -> int:
 
 
 def give_up_reserve(directory: Path) -> bool:
-    """Let the log have the space of the reserve. Returns: whether there was one."""
+    """Delete the reserve to free its space for the log. Returns: whether there was one."""
     path = directory / RESERVE_NAME
     if not path.exists():
         return False
@@ -77,7 +77,7 @@ def give_up_reserve(directory: Path) -> bool:
 
 
 def can_write(directory: Path, size: int) -> bool:
-    """Whether a file of this size, which has no name, can be written there and synced. Blocks."""
+    """Whether an unnamed file of this size can be written and synced there. Blocks."""
     try:
         with open(make_nameless(directory), "wb", buffering=0) as file:
             left = size
@@ -97,7 +97,7 @@ def _remove(path: Path) -> None:
 
 
 class DiskMonitor:
-    """Watches the disk of one data directory. limit: bytes that should stay free, 0 for any.
+    """Watches the disk of one data directory. limit: bytes that should stay free, 0 for no limit.
 
     A failed commit raises the alarm in any case.
     """
@@ -109,29 +109,29 @@ class DiskMonitor:
         self._limit = limit
         self._is_low = False
         self._has_failed = False
-        self._reserve = 0  # bytes of it
-        self._has_room = False  # a trial went well since the last failure
+        self._reserve = 0  # its size in bytes
+        self._has_room = False  # an attempt to write succeeded since the last failure
         self._timer: asyncio.TimerHandle | None = None
         self._trial: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Look at once, and from then on now and then."""
+        """Check now, and then periodically."""
         self._reserve = keep_reserve(self._directory)
         if not self._reserve:
-            log.warning("there is no room for a reserve in %s: publishers wait until there is", self._directory)
+            log.warning("no space for a reserve in %s: publishers are blocked until there is", self._directory)
             self._begin_trials()
         if self._limit:
             self._look()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop monitoring."""
         if self._timer is not None:
             self._timer.cancel()
         if self._trial is not None:
             self._trial.cancel()
 
     def committed(self) -> None:
-        """A commit came to its end; the log knows how."""
+        """Called after a commit, whether it succeeded or failed."""
         if self._store.failed_bytes:
             if give_up_reserve(self._directory):
                 self._reserve = 0
@@ -155,20 +155,20 @@ class DiskMonitor:
             is_low = free < self._limit
             if is_low and not self._is_low:
                 log.warning(
-                    "%.1f MB are free for %s, the limit is %.1f MB: publishers wait until there is more",
+                    "%.1f MB free for %s, the limit is %.1f MB: publishers are blocked until there is more",
                     free / 1e6,
                     self._directory,
                     self._limit / 1e6,
                 )
             elif self._is_low and not is_low:
-                log.warning("%.1f MB are free for %s again", free / 1e6, self._directory)
+                log.warning("%.1f MB free for %s again", free / 1e6, self._directory)
             self._is_low = is_low
             self._show()
         delay_s = interval_s(free or 0, self._limit, self._is_low)
         self._timer = self._driver.loop.call_later(delay_s, self._look)
 
     async def _try(self) -> None:
-        """Write something now and then until that works, and let the log try again."""
+        """Try to write periodically; when that succeeds, let the log retry."""
         while self._has_failed:
             await asyncio.sleep(ALARMED_S)
             size = max(PROBE_MIN, min(2 * self._store.failed_bytes, PROBE_MAX))
@@ -182,7 +182,7 @@ class DiskMonitor:
         self._trial = None
 
     def _has_space(self, size: int) -> bool:
-        """Whether there is room for a reserve and so many bytes. Blocks."""
+        """Whether there is space for a reserve and this many bytes. Blocks."""
         self._reserve = keep_reserve(self._directory)
         if self._reserve and can_write(self._directory, size):
             return True

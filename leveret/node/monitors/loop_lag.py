@@ -1,4 +1,4 @@
-"""Watches how long the event loop is busy, and warns when that is too long."""
+"""Measures how long the event loop is blocked, and warns if it is too long."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from leveret.core.turn.lag import STALL_US
 from leveret.server.driver import Driver
 
 LAG_S: Final = 1.0
-LATE_US: Final = 5000  # that a timer may come late without anybody having kept the loop busy
+LATE_US: Final = 5000  # normal delay of a timer, without a blocked loop
 WARN_US: Final = 100_000
 WARN_S: Final = 10.0  # between two warnings
 
@@ -19,7 +19,7 @@ log = logging.getLogger("leveret.lag")
 
 
 class LagMonitor:
-    """The driver notes how long its turns take; what else keeps the loop busy delays a timer."""
+    """The driver records the duration of its turns. Other work that blocks the loop shows as a late timer."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -28,12 +28,12 @@ class LagMonitor:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look every second."""
+        """Start checking every second."""
         self._due_s = time.monotonic() + LAG_S
         self._timer = self._driver.loop.call_later(LAG_S, self._look)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop monitoring."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -47,8 +47,8 @@ class LagMonitor:
         if lag.second_us > WARN_US and now_s >= self._quiet_until_s:
             self._quiet_until_s = now_s + WARN_S
             log.warning(
-                "the event loop was busy for %d ms, and all clients waited; "
-                "`leveret status` says how often it takes more than %d ms",
+                "the event loop was blocked for %d ms, and all clients waited; "
+                "`leveret status` shows how often that exceeds %d ms",
                 lag.second_us // 1000,
                 STALL_US // 1000,
             )

@@ -1,4 +1,4 @@
-"""Watches the resident memory of the process, and raises the alarm of the broker when there is too much of it."""
+"""Watches the resident memory of the process, and raises the broker's memory alarm when it is too high."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger("leveret.alarms")
 
 
 class MemoryMonitor:
-    """Watches this process. share: of the memory there is, from which on publishers wait; 0 for any."""
+    """Watches this process. share: of total memory, above which publishers are blocked; 0 for no limit."""
 
     def __init__(self, driver: Driver, share: float) -> None:
         self._driver = driver
@@ -28,12 +28,12 @@ class MemoryMonitor:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look at once, and from then on every second."""
+        """Check now, and then every second."""
         if self._limit:
             self._look()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop monitoring."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -49,25 +49,25 @@ class MemoryMonitor:
         is_high = used >= self._limit
         if is_high != self._is_high:
             self._is_high = is_high
-            what = "publishers wait until it is less" if is_high else "publishers go on"
-            log.warning("%.1f MB of memory in use, the limit is %.1f MB: %s", used / 1e6, self._limit / 1e6, what)
+            what = "publishers are blocked until it is less" if is_high else "publishers are no longer blocked"
+            log.warning("%.1f MB of memory used, the limit is %.1f MB: %s", used / 1e6, self._limit / 1e6, what)
             self._driver.refresh_clock()
             self._driver.broker.alarms.set(MEMORY, is_high)
             self._driver.turn()
 
 
 def resident_memory() -> int:
-    """Bytes of memory that this process uses. Raises: OSError when the system does not let it read that now."""
+    """Resident memory of this process in bytes. Raises: OSError when the system does not let it read that now."""
     return int(psutil.Process().memory_info().rss)
 
 
 def total_memory() -> int:
-    """Bytes of memory that this process may use: those of the machine, or of its control group if that has a limit."""
+    """Memory available to this process in bytes: of the machine, or the limit of its control group if lower."""
     return min([psutil.virtual_memory().total, *group_limits()])
 
 
 def group_limits(root: Path = Path("/")) -> list[int]:
-    """The limits of the control groups that this process is in, in bytes. root: where proc and sys are."""
+    """The memory limits of this process's control groups in bytes. root: parent of proc and sys."""
     try:
         groups = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -84,12 +84,12 @@ def group_limits(root: Path = Path("/")) -> list[int]:
 
 
 def _limits(base: Path, path: str, name: str) -> list[int]:
-    """The limits of a control group and of those around it; in a container its own may be at the base."""
+    """The limits of a control group and its ancestors. In a container, its own may be at the base."""
     found: list[int] = []
     parts = [part for part in path.split("/") if part not in ("", "..")]
     for depth in range(len(parts) + 1):
         try:
             found.append(int(base.joinpath(*parts[:depth], name).read_text()))
         except (OSError, ValueError):
-            continue  # there is none, or it is called "max"
+            continue  # no file, or "max"
     return found

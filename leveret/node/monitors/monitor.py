@@ -1,4 +1,4 @@
-"""What all monitors have in common."""
+"""The interface of all monitors."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class Monitor(Protocol):
-    """Looks at something now and then."""
+    """Checks something periodically."""
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start monitoring."""
 
     def stop(self) -> None:
-        """Look no more; something that was never begun is fine."""
+        """Stop monitoring. Has no effect if it was not started."""
