@@ -293,7 +293,7 @@ def test_a_consumer_ends_with_its_lease(managed: leveret.Broker, own: Http) -> N
     assert counts(managed, "q") == (0, 3)
     managed.clock.advance(2)
     assert counts(managed, "q") == (3, 0)
-    assert consumer.why_over() == "this consumer is over: its lease has run out; its messages are back in their queue"
+    assert consumer.why_over() == "this consumer has ended: its lease has run out; its messages were requeued"
     for method, path in (("POST", "/receive"), ("GET", "/events"), ("POST", "/acks"), ("DELETE", "")):
         consumer.ask(method, path).expect(404)
     assert Consumer(own, "q").bodies() == ["one!", "two!", "three!"]

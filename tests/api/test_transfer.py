@@ -227,7 +227,7 @@ def test_a_virtual_host_without_permissions(place: Place, http: Http) -> None:
     for name in ("reader", "writer", "monitor"):
         asking = user(place, name)
         for vhost in ("closed", "nowhere"):
-            reason = f"virtual host '{vhost}' does not exist, or user '{name}' may not enter it"
+            reason = f"virtual host '{vhost}' does not exist, or user '{name}' may not access it"
             for reply in (asking.ask("GET", f"leveret/queues/{vhost}/q/encoded"), put(asking, b"", f"{vhost}/q")):
                 assert reply.expect(404).json == {"error": "not_found", "reason": reason}
     for reply in (http.ask("GET", "leveret/queues/closed/q/encoded"), put(http, b"", "closed/q")):

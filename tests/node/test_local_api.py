@@ -132,9 +132,9 @@ def test_what_is_refused(method: str, path: str, status: int, reason: str, asker
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ({}, "method and path are texts"),
-        ({"path": 1}, "method and path are texts"),
-        ({"path": "/queues", "method": None}, "method and path are texts"),
+        ({}, "method and path must be strings"),
+        ({"path": 1}, "method and path must be strings"),
+        ({"path": "/queues", "method": None}, "method and path must be strings"),
         ({"path": "/queues", "query": {"page": 1}}, "query is an object of texts"),
         ({"path": "/queues", "headers": [1]}, "headers is an object of texts"),
     ],

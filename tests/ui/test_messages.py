@@ -367,5 +367,5 @@ def test_a_message_that_is_gone_is_told(ui: Ui, http: Http) -> None:
     queue_id = "1"
     page = look(ui, "empty", f"&open={queue_id}-1")
     ui.expected.add(400)
-    expect(page.get_by_role("article")).to_contain_text("no message of this queue")
+    expect(page.get_by_role("article")).to_contain_text("not the id of a message of this queue")
     expect(page.get_by_role("heading", name="There are no messages")).to_be_visible()
