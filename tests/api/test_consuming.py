@@ -422,7 +422,10 @@ def test_a_stream_tells_why_it_ends(shared: leveret.Broker, http: Http, queue: s
     stream = Stream(shared.management_url, consumer)
     eventually(lambda: is_waiting(consumer))
     other = Stream(shared.management_url, consumer)
-    assert stream.event() == {"event": "end", "data": '{"reason":"another call receives its messages"}'}
+    assert stream.event() == {
+        "event": "end",
+        "data": '{"reason":"another call now receives the messages of this consumer"}',
+    }
     with pytest.raises(EOFError):
         stream.event()
     http.ask("DELETE", f"queues/{V}/{queue}").expect(204)

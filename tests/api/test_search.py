@@ -108,16 +108,16 @@ def test_all_conditions_have_to_hold(
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ({"where": [{"field": "bodies"}]}, "no field 'bodies'"),
+        ({"where": [{"field": "bodies"}]}, "unknown field 'bodies'"),
         ({"where": [{"field": "json:$..id", "op": "exists"}]}, "a path may have names, indexes and *"),
         ({"where": [{"field": "json:$[?@.a]", "op": "exists"}]}, "a path may have names, indexes and *"),
         ({"where": [{"field": "json:$.a[", "op": "exists"}]}, "not a JSON path"),
         ({"where": [{"field": "body", "op": "matches", "value": "("}]}, "not a regular expression"),
-        ({"where": [{"field": "body", "op": "contains", "value": 3}]}, "the value is a text"),
+        ({"where": [{"field": "body", "op": "contains", "value": 3}]}, "the value must be a non-empty text"),
         ({"where": [{"field": "size"}] * 51}, "at most 50"),
         ({"where": [{"field": "size", "op": "~"}]}, "where"),
-        ({"states": ["lost"]}, "there are ready, unacked, delayed"),
-        ({"states": []}, "say which"),
+        ({"states": ["lost"]}, "must be one of ready, unacked, delayed"),
+        ({"states": []}, "must name at least one of"),
         ({"limit": 0}, "limit"),
         ({"place": "1.2.3"}, "not a place from an earlier answer"),
         ({"place": "1.0.255.0.-1"}, "a place in another queue"),
@@ -350,7 +350,7 @@ def test_letters_that_come_back_again_and_again_are_left_alone(http: Http, lette
         assert acted(http, "dead", action="redrive", max_redrives=2)["done"] == 10
         reject(letters, "work")
     end = acted(http, "dead", action="redrive", max_redrives=2)
-    assert (end["done"], end["skipped"]) == (0, {"it was sent back 2 times already": 10})
+    assert (end["done"], end["skipped"]) == (0, {"it was already sent back 2 times": 10})
     assert found(http, "dead")[0]["death"]["redriven"] == 2
 
 
@@ -375,8 +375,8 @@ def test_letters_without_a_home_are_left_alone(http: Http, letters: Any) -> None
         ({"action": "move", "all": True, "to_exchange": "x" * 300}, "no exchange"),
         ({"action": "move", "all": True, "to_queue": "nothing"}, "no queue 'nothing'"),
         ({"action": "move", "all": True, "to_exchange": "amq.topic", "routing_key": "k" * 300}, "routing_key"),
-        ({"action": "delete", "all": True, "edit": {}}, "republish takes one"),
-        ({"action": "republish", "all": True}, "republish takes one"),
+        ({"action": "delete", "all": True, "edit": {}}, "required for republish"),
+        ({"action": "republish", "all": True}, "required for republish"),
         ({"action": "burn", "all": True}, "action"),
         ({"action": "delete", "all": True, "rate": 0}, "rate"),
     ],

@@ -214,7 +214,7 @@ def test_there_are_few_at_once_and_places_come_back(managed: leveret.Broker, mon
         stream.begin()
     late = Stream(managed)
     assert late.answer.status == 503
-    assert "there are 2 traces already" in json.loads(late.answer.read())["reason"]
+    assert "2 traces are already running" in json.loads(late.answer.read())["reason"]
     for stream in streams:
         stream.close()
     eventually(lambda: going_on(managed) == 0)

@@ -183,7 +183,10 @@ def test_publishers_have_to_wait() -> None:
     ["x", "1", "1-2-3", "1-2-3-4-5", "-1-0-0-0", "1-257-1-1", f"{1 << 63}-1-1-1", f"1-1-{1 << 63}-1", "%D9%A3-1-1-1"],
 )
 def test_a_place_that_is_none(http: Http, after: str) -> None:
-    assert b"no place" in http.ask("GET", f"leveret/queues/{VHOST}/q/encoded?after={after}").expect(400).body
+    assert (
+        b"not the `next` of an earlier page"
+        in http.ask("GET", f"leveret/queues/{VHOST}/q/encoded?after={after}").expect(400).body
+    )
 
 
 def test_a_queue_that_was_made_anew(http: Http) -> None:

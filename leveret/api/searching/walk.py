@@ -227,7 +227,7 @@ def check_states(states: list[str]) -> list[str]:
     """The same states. Raises: ApiError 400 for an unknown state, or none."""
     for state in states:
         if state not in STATES:
-            raise bad_request(f"states: must be {', '.join(STATES)}; not {state[:40]!r}")
+            raise bad_request(f"states: must be one of {', '.join(STATES)}; not {state[:40]!r}")
     if not states:
         raise bad_request(f"states: must name at least one of {', '.join(STATES)}")
     return states

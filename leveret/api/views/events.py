@@ -101,7 +101,7 @@ def _topics(request: Request) -> tuple[bool, list[Topic]]:
         if kind == OVERVIEW and not colon:
             continue
         if kind not in KINDS or (colon and kind == "vhosts"):
-            raise bad_request(f"topics: must be {OVERVIEW}, {', '.join(KINDS)}; not {kind[:40]!r}")
+            raise bad_request(f"topics: must be one of {OVERVIEW}, {', '.join(KINDS)}; not {kind[:40]!r}")
         found.append(Topic(kind, unquote(vhost, errors="surrogateescape") if colon else None))
     return OVERVIEW in words, found
 
