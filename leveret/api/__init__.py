@@ -1,1 +1,1 @@
-"""The HTTP API: what RabbitMQ's management plugin answers, and what the broker's own clients ask beside it."""
+"""The HTTP API: the operations of RabbitMQ's management plugin, and Leveret's own under /leveret."""

@@ -1,11 +1,11 @@
-"""Access: who may ask what, by the tags of users. Source: rabbit_mgmt_util.erl is_authorized_*.
+"""Access: which operations a user may use, by the user's tags. Source: rabbit_mgmt_util.erl is_authorized_*.
 
-management      what is in the virtual hosts where the user has permissions, and their own connections
-policymaker     the same, and policies and parameters there
-monitoring      everything there is to see of clients and nodes, and all virtual hosts
+management      virtual hosts in which the user has permissions, and the user's own connections
+policymaker     as management, and policies and parameters in these virtual hosts
+monitoring      as management, and read access to all virtual hosts, clients and nodes
 administrator   everything
 
-Messages are for any user: permissions alone decide (Access.USER).
+Operations on messages need no tag: only permissions decide (Access.USER).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ MANAGEMENT = "management"
 
 
 class Access(Enum):
-    """Who may use an operation. The value: what the others are told."""
+    """Which users may use an operation. The value: the reason in the refusal to other users."""
 
-    ANYBODY = ""  # without a login
-    USER = "user"  # whoever has logged in; nobody is told this
+    ANYBODY = ""  # no login needed
+    USER = "user"  # every user; clients never see this value
     MANAGEMENT = "Not management user"
     POLICYMAKER = "User not authorised to access object"
     MONITORING = "Not monitor user"
@@ -43,7 +43,7 @@ TAGS = {
 
 
 class Caller:
-    """A user who asks. session, token: of the browser, None without one."""
+    """The user who sends a request. session, token: those of a browser; None and "" for HTTP Basic."""
 
     def __init__(self, user: User, session: Session | None = None, token: str = "") -> None:
         self.user = user
@@ -51,11 +51,11 @@ class Caller:
         self.token = token
 
     def has(self, access: Access) -> bool:
-        """Whether the tags are enough."""
+        """Whether the user's tags give this access."""
         return access in (Access.ANYBODY, Access.USER) or not TAGS[access].isdisjoint(self.user.tags)
 
     def check(self, access: Access) -> None:
-        """Refuse whose tags are not enough. Raises: ApiError 401."""
+        """Refuse a user without the tags for this access. Raises: ApiError 401."""
         if access is Access.USER:
             return
         for needed in (Access.MANAGEMENT, access):
@@ -63,9 +63,9 @@ class Caller:
                 raise not_authorised(needed.value)
 
     def may_enter(self, vhost: VirtualHost) -> bool:
-        """Whether lists have what is in this virtual host: there is a permission, or none is needed."""
+        """Whether lists include the contents of this virtual host: the user has a permission in it, or needs none."""
         return self.has(Access.ADMINISTRATOR) or vhost.name in self.user.permissions
 
     def may_see(self, vhost: VirtualHost) -> bool:
-        """Whether lists have this virtual host itself."""
+        """Whether lists include this virtual host itself."""
         return self.has(Access.MONITORING) or self.may_enter(vhost)

@@ -1,6 +1,6 @@
-"""Answers: those that hold messages until they are sent, each within its bound, and all of them within another one.
+"""Limits on the memory of answers that hold messages until they are sent: one limit for each, one for all together.
 
-Who takes long to read one is in the way of nobody else: a user holds at most a share of what all may hold.
+A client that reads slowly does not block others: one user holds at most a share of the total.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Final
 from leveret.api.errors import ApiError
 from leveret.api.turns import FEW, Turns
 
-MOST: Final = 512 << 20  # bytes of messages that all answers hold, beyond which no other one begins
-SHARE: Final = 4  # of that, one user may hold one part in so many, beyond which it begins no other one
-CHUNK: Final = 64 << 10  # bytes of an answer that are sent at a time, about
+MOST: Final = 512 << 20  # bytes of messages in all answers; no new answer begins above this
+SHARE: Final = 4  # a user who holds 1/SHARE of MOST cannot begin a new answer
+CHUNK: Final = 64 << 10  # approximate bytes of one chunk of an answer
 
 
 class Answers:
-    """Of one API. held: bytes, by the names of users.
+    """The answers of one API. held: bytes, by user name.
 
-    few: to be held while messages are collected, of which nobody knows before how large they are. So what all hold is
-    at most MOST, and FEW times what one answer may have.
+    few: hold it while collecting messages, whose size is not known in advance. This bounds the total to MOST plus FEW
+    times the limit of one answer.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Answers:
         self.few = asyncio.Semaphore(FEW)
 
     def begin(self, user: str) -> Holding:
-        """For one answer. Use: with answers.begin(name) as holding: ... Raises: ApiError 503."""
+        """Begin an answer. Use: with answers.begin(name) as holding: ... Raises: ApiError 503."""
         if self.held.total() >= MOST or self.held[user] >= MOST // SHARE:
             text = "too many messages are being sent at once; try again"
             raise ApiError(503, "busy", text, {"Retry-After": "1"})
@@ -39,7 +39,7 @@ class Answers:
 
 
 class Holding:
-    """What one answer holds, until the end of the block."""
+    """The bytes that one answer holds, until the end of the block."""
 
     def __init__(self, held: Counter[str], user: str) -> None:
         self._held = held
@@ -47,7 +47,7 @@ class Holding:
         self._size = 0
 
     def add(self, size: int) -> None:
-        """It holds so many bytes more."""
+        """Add bytes to what the answer holds."""
         self._size += size
         self._held[self._user] += size
 
@@ -63,7 +63,7 @@ class Holding:
 
 
 async def in_turns(pieces: Iterator[bytes], turns: Turns) -> AsyncGenerator[bytes]:
-    """The same bytes in chunks, which are made while they are sent. pieces: each takes little time to make."""
+    """The same bytes in chunks, made while they are sent. pieces: each must take little time to make."""
     out = bytearray()
     is_over = False
     while not is_over:

@@ -1,8 +1,7 @@
-"""The application: from a request to its operation and back, as an ASGI application.
+"""The ASGI application: routes each request to its operation and sends the answer.
 
-A request is logged in first; whoever has no tags for an operation is refused before anything of it is
-looked at. Whatever an operation raises that is no ApiError is a mistake of ours: a 500 without details, and a line
-with them in the log.
+Authentication comes first: a user without the tags for an operation is refused before the body is read. Any exception
+of an operation other than ApiError is a bug in Leveret: the answer is a 500 without details, the log has the details.
 """
 
 from __future__ import annotations
@@ -47,16 +46,16 @@ log = logging.getLogger("leveret.api")
 
 
 class Name(Convertor[str]):
-    """A name in a path, which may have a slash in it as %2F, and be empty, as that of the default exchange is."""
+    """A name in a path. It may contain a slash as %2F, and may be empty, as for the default exchange."""
 
     regex = "[^/]*"
 
     def convert(self, value: str) -> str:
-        """The name as it is. Raises: ValueError for what is no UTF-8."""
+        """The name, unchanged. Raises: ValueError if it is not UTF-8."""
         return value
 
     def to_string(self, value: str) -> str:
-        """Not used: nothing makes paths."""
+        """Not used: no code builds paths."""
         return value
 
 
@@ -64,9 +63,9 @@ register_url_convertor("name", Name())
 
 
 class RawPath:
-    """Lets routes see paths as they were sent, so that %2F is no slash; and below a prefix, if there is one.
+    """Gives routes the paths as they were sent, so that %2F is not a slash, and removes the prefix, if there is one.
 
-    A slash at the end says nothing, as with RabbitMQ.
+    A slash at the end has no effect, as with RabbitMQ.
     """
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
@@ -74,7 +73,7 @@ class RawPath:
         self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass it on."""
+        """Call the wrapped application."""
         if scope["type"] == "http":
             path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
             if self._prefix and f"{path}/".startswith(f"{self._prefix}/"):
@@ -102,7 +101,7 @@ class Endpoint:
         self._allowed = ", ".join(["HEAD"] * ("GET" in operations) + [*operations, "OPTIONS"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        """Answer a request."""
         http = HttpRequest(scope, receive)
         try:
             response = await self._respond(http)
@@ -145,7 +144,7 @@ class Endpoint:
         if isinstance(found, Answer):
             return Response(content_of(found) or None, found.status, found.headers, _media_type(found))
         if isinstance(found, Events):
-            if http.method == "HEAD":  # which has no end otherwise
+            if http.method == "HEAD":  # a stream would never end
                 await found.pieces.aclose()
                 return Response(media_type="text/event-stream")
             return Stream(await begun(found.pieces), "text/event-stream")
@@ -153,7 +152,7 @@ class Endpoint:
 
 
 def _text(value: str) -> str:
-    """The value of a header, which is UTF-8 if it can be, and not what HTTP says."""
+    """The value of a header: decoded as UTF-8 if it is valid, otherwise as Latin-1, as HTTP says."""
     try:
         return value.encode("latin-1").decode()
     except UnicodeDecodeError:
@@ -177,7 +176,7 @@ async def _nothing_there(http: HttpRequest, error: Exception) -> Response:
 
 
 def _monitors(services: Services) -> Callable[[HttpRequest], Awaitable[Response | None]]:
-    """Lets those look at the metrics who may monitor."""
+    """Restricts the metrics to users with the tag monitoring or administrator."""
 
     async def check(http: HttpRequest) -> Response | None:
         try:
@@ -190,7 +189,7 @@ def _monitors(services: Services) -> Callable[[HttpRequest], Awaitable[Response 
 
 
 def make_metrics_application(services: Services, metrics: Metrics) -> ASGIApp:
-    """The metrics alone, for anybody."""
+    """The metrics alone, without a login."""
     routes = metrics.routes(anybody)
     return RawPath(Starlette(routes=routes, exception_handlers={404: _nothing_there}), services.prefix)
 
@@ -201,9 +200,9 @@ def make_application(
     open_metrics: bool = False,
     around: Callable[[ASGIApp], ASGIApp] | None = None,
 ) -> ASGIApp:
-    """The whole of it. With a prefix, paths without it are found as well.
+    """The whole application. With a prefix, paths without it work as well.
 
-    open_metrics: whether anybody may look at the metrics. around: puts something around all of it.
+    open_metrics: whether the metrics need no login. around: wraps the application.
     """
     by_path: dict[str, dict[str, Operation]] = defaultdict(dict)
     for operation in OPERATIONS:

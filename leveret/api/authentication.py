@@ -1,4 +1,4 @@
-"""Authentication: who is let in, by HTTP Basic or by the cookie of a session, and not by a page of another site."""
+"""Authentication by HTTP Basic or by the cookie of a session, and protection against requests from other sites."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from leveret.api.services import Services
 from leveret.api.sharing import begin_for
 
 SAFE = ("GET", "HEAD", "OPTIONS")
-OWN_SITE = ("same-origin", "none")  # what browsers say of requests of their own, and of our pages
-PAGE = "x-requested-with"  # pages send it, which ask for a password themselves: the browser need not
-FOREIGN = "this comes from a page of another site, which may change nothing"
-NO_TOKEN = "send the header X-CSRF-Token with the token that the login has returned"
+OWN_SITE = ("same-origin", "none")  # Sec-Fetch-Site of requests from our pages, and from the browser itself
+PAGE = "x-requested-with"  # the web UI sends it: it asks for the password itself, so the browser must not
+FOREIGN = "the request comes from a page of another site; such pages cannot change anything"
+NO_TOKEN = "send the header X-CSRF-Token with the token that the login returned"
 
 
 def client_of(http: HttpRequest) -> Client:
-    """Where a request comes from. What proxies say of that is not believed."""
+    """The client that sent a request. Ignores headers of proxies, such as X-Forwarded-For."""
     host = http.client.host if http.client is not None else ""
     server = http.scope.get("server")
     return Client(host, server[1] if server else 0, http.scope["scheme"] == "https")
 
 
 def check_site(http: HttpRequest) -> None:
-    """Refuse a change that another site has a browser send. Raises: ApiError 403.
+    """Refuse a change that a page of another site makes a browser send. Raises: ApiError 403.
 
-    Whoever is no browser sends none of these headers. X-Forwarded-Host is as good as Host here: a page of another
-    site can make a browser send neither.
+    Only browsers send these headers. X-Forwarded-Host is as safe as Host here: a page of another site cannot make a
+    browser send either.
     """
     if http.method in SAFE:
         return
@@ -52,7 +52,7 @@ def check_site(http: HttpRequest) -> None:
 
 
 async def authenticate(services: Services, http: HttpRequest) -> Caller:
-    """Who asks. Raises: ApiError 401, 403, 503."""
+    """The user who sent the request. Raises: ApiError 401, 403, 503."""
     client = client_of(http)
     if "authorization" in http.headers:
         user = await log_in(services, *credentials(http.headers["authorization"]), client.host)
@@ -62,8 +62,8 @@ async def authenticate(services: Services, http: HttpRequest) -> Caller:
     if token is None:
         raise ApiError(401, headers={} if PAGE in http.headers else {"WWW-Authenticate": REALM})
     session = services.sessions.find(token, client.host)
-    if session is None:  # without the header that makes a browser ask for a password: the page does that
-        raise ApiError(401, "not_authorized", "the session is over; log in again")
+    if session is None:  # no WWW-Authenticate header: the page asks for the password, not the browser
+        raise ApiError(401, "not_authorized", "the session has ended; log in again")
     if http.method not in SAFE:
         if not services.sessions.is_csrf_token(token, http.headers.get("x-csrf-token", "")):
             raise ApiError(403, "forbidden", NO_TOKEN)

@@ -1,6 +1,6 @@
-"""Bodies: what clients send, each within the bound of its operation, and all of them together within another one.
+"""Bodies of requests: one limit for each, set by its operation, and one for all of them together.
 
-Nobody has more than a part of that: sharing.py says who counts as one.
+One client holds at most a part of the total: see sharing.py for what counts as one client.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from starlette.requests import Request as HttpRequest
 from leveret.api.errors import ApiError
 from leveret.api.sharing import PART, who
 
-BODY_S: Final = 30.0  # how long a client may take to send a body
-MOST: Final = 512 << 20  # bytes of all bodies that are in memory
+BODY_S: Final = 30.0  # seconds that a client may take to send a body
+MOST: Final = 512 << 20  # bytes of all bodies in memory
 
 
 class Bodies:
-    """Of one API."""
+    """The bodies of one API."""
 
     def __init__(self) -> None:
-        self._taken: Counter[str] = Counter()  # bytes that are in memory, by whose they are
+        self._taken: Counter[str] = Counter()  # bytes in memory, by client
 
     def begin(self) -> Body:
-        """For one request. Use: with bodies.begin() as body: await body.read(...)"""
+        """The body of one request. Use: with bodies.begin() as body: await body.read(...)"""
         return Body(self, who())
 
     def take(self, whose: str, size: int) -> bool:
-        """So many bytes are in memory. Returns: whether that is too much, of all or of whoever sends them."""
+        """Count bytes in memory. Returns: whether all clients, or this one, hold too many."""
         self._taken[whose] += size
         return self._taken.total() > MOST or self._taken[whose] > MOST // PART
 
     def give(self, whose: str, size: int) -> None:
-        """They are no more."""
+        """Stop counting bytes that are no longer in memory."""
         self._taken[whose] -= size
         if not self._taken[whose]:
             del self._taken[whose]
 
 
 class Body:
-    """The body of one request, which counts until the request is answered."""
+    """The body of one request. It counts until the request is answered."""
 
     def __init__(self, bodies: Bodies, whose: str) -> None:
         self._bodies = bodies
@@ -58,7 +58,7 @@ class Body:
         self._bodies.give(self._whose, self._size)
 
     async def read(self, http: HttpRequest, most: int) -> bytes:
-        """All of it. most: bytes that it may have. Raises: ApiError 408, 413, 503."""
+        """The whole body. most: its maximum size in bytes. Raises: ApiError 408, 413, 503."""
         length = http.headers.get("content-length", "0")
         if length.isdigit() and int(length[:20]) > most:
             raise _too_large(most)
@@ -71,12 +71,12 @@ class Body:
                         raise _too_large(most)
                     self._size += len(piece)
                     if self._bodies.take(self._whose, len(piece)):
-                        text = "too much is being sent at once; try again"
+                        text = "clients are sending too much data at once; try again"
                         raise ApiError(503, "busy", text, {"Retry-After": "1"})
         except TimeoutError:
-            raise ApiError(408, "timeout", f"the body did not come within {BODY_S:g} seconds") from None
+            raise ApiError(408, "timeout", f"the body did not arrive within {BODY_S:g} seconds") from None
         return bytes(found)
 
 
 def _too_large(most: int) -> ApiError:
-    return ApiError(413, "too_large", f"the body of such a request has at most {most} bytes")
+    return ApiError(413, "too_large", f"the body of this request may have at most {most} bytes")

@@ -1,4 +1,4 @@
-"""Deliveries: messages on their way to clients of HTTP, as JSON or as they are, in pieces that take little time."""
+"""Deliveries: messages sent to HTTP clients, as JSON or as raw bodies, in pieces that take little time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from leveret.api.turns import Turns
 from leveret.api.views.properties import Properties, write_properties
 from leveret.core.client.leased import Arrival
 
-PIECE: Final = 192 << 10  # bytes of a body that are sent at a time: three make four in base64
-LARGE: Final = 1 << 20  # bytes of a body, from which on it is in base64 even where it is UTF-8
-MOST_HEADER: Final = 8 << 10  # bytes of properties in a header
+PIECE: Final = 192 << 10  # bytes of a body in one piece; divisible by 3, so that pieces of base64 join
+LARGE: Final = 1 << 20  # bodies of this many bytes or more are sent in base64, even if they are UTF-8
+MOST_HEADER: Final = 8 << 10  # maximum bytes of properties in a header
 TYPE: Final = "application/octet-stream"
 
 
 class Delivery(msgspec.Struct, kw_only=True):
-    """A message that has come. tag: with which it is settled. payload_encoding: string for UTF-8, or base64."""
+    """A delivered message. tag: the delivery tag, for acknowledging. payload_encoding: string (UTF-8) or base64."""
 
     tag: int
     redelivered: bool
@@ -36,7 +36,7 @@ class Delivery(msgspec.Struct, kw_only=True):
 
 
 class Received(msgspec.Struct):
-    """Messages, in the order in which they come; none if none has come in time."""
+    """Messages in the order of delivery; empty if none arrived in time."""
 
     messages: list[Delivery]
 
@@ -56,7 +56,7 @@ def _delivery(arrival: Arrival, payload: str, encoding: str) -> Delivery:
 
 
 async def as_json(arrival: Arrival, turns: Turns) -> AsyncGenerator[bytes]:
-    """One message: the JSON of a Delivery, on one line."""
+    """One message: a Delivery as one line of JSON."""
     body = arrival.message.body()
     is_large = len(body) >= LARGE
     async with turns:
@@ -77,7 +77,7 @@ def _short(arrival: Arrival, body: bytes) -> Delivery:
 
 
 async def as_it_is(arrival: Arrival, turns: Turns) -> AsyncGenerator[bytes]:
-    """The body of a message."""
+    """The raw body of a message."""
     body = arrival.message.body()
     for at in range(0, max(len(body), 1), PIECE):
         async with turns:
@@ -86,9 +86,9 @@ async def as_it_is(arrival: Arrival, turns: Turns) -> AsyncGenerator[bytes]:
 
 
 def headers_of(arrival: Arrival) -> dict[str, str]:
-    """What headers tell of a message whose body is sent as it is. All of it is ASCII, whatever a publisher has sent.
+    """The HTTP headers for a message that is sent as its raw body. They are always ASCII.
 
-    Table of headers and properties that need too much room are left out, which is said.
+    The headers table is left out if the properties are too large; Leveret-Left-Out then says so.
     """
     message = arrival.message
     properties = write_properties(message.readable_properties())
@@ -116,7 +116,7 @@ def _ascii(properties: Properties) -> str:
 
 
 def _media_type(given: str | None) -> str:
-    """What a publisher has said that the body is, if that can be said in a header."""
+    """The content type that the publisher set, if it is valid in an HTTP header."""
     if given and given.isascii() and given.isprintable() and given.strip() == given:
         return given
     return TYPE

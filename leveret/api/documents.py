@@ -1,4 +1,4 @@
-"""Documents: answers that are large as a whole. Few are in memory at once, and each goes as its client takes it."""
+"""Documents: large answers held in memory as a whole. Few at once; each is sent as fast as its client reads."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from leveret.api.errors import ApiError
 from leveret.api.turns import Turns
 
-CHUNK = 64 << 10  # bytes that are sent at once
+CHUNK = 64 << 10  # bytes of one piece
 
 
 async def document(turns: Turns, make: Callable[[], Awaitable[bytes]]) -> AsyncGenerator[bytes]:
-    """What is made, in pieces. Raises: ApiError 503 before the first one, and what make() raises."""
+    """The document that make() returns, in pieces. Raises: ApiError 503 before the first one; errors of make()."""
     place = turns.documents.take()
     if place is None:
-        text = "too much that is as large as all definitions is being sent; try again"
+        text = "too many large answers, such as definitions, are being sent; try again"
         raise ApiError(503, "busy", text, {"Retry-After": "1"})
     try:
         data = await make()

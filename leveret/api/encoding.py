@@ -1,4 +1,4 @@
-"""JSON of whatever an answer is made of. A name that is no UTF-8 has \\udc80 to \\udcff for bytes that are not."""
+"""Encodes answers as JSON. In names that are not UTF-8, \\udc80 to \\udcff stand for the invalid bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def encode(value: Any) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """A value, in those that JSON has."""
+    """A value, converted to the types of JSON."""
     return msgspec.to_builtins(value)
 
 

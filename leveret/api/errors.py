@@ -1,4 +1,4 @@
-"""How the API says no. Clients of RabbitMQ look at the status, a few at `error`; `reason` is for people.
+"""Errors of the API. Clients of RabbitMQ check the status, a few check `error`; `reason` is for people.
 
 Source: rabbit_mgmt_util.erl bad_request, not_found, not_authorised.
 """
@@ -16,7 +16,7 @@ from leveret.server.performer import NotDurable
 
 
 class ApiError(Exception):
-    """An answer that is no success. error: a short word; reason: a sentence. Without either there is no body."""
+    """An error answer. error: a short code; reason: a sentence. Without either there is no body."""
 
     def __init__(self, status: int, error: str = "", reason: str = "", headers: dict[str, str] | None = None) -> None:
         super().__init__(reason)
@@ -27,7 +27,7 @@ class ApiError(Exception):
 
 
 def bad_request(reason: str) -> ApiError:
-    """The request makes no sense."""
+    """The request is not valid."""
     return ApiError(400, "bad_request", reason)
 
 
@@ -37,22 +37,22 @@ def not_there() -> ApiError:
 
 
 def not_found(reason: str) -> ApiError:
-    """What the request needs does not exist."""
+    """Something that the request needs does not exist."""
     return ApiError(404, "not_found", reason)
 
 
 def not_authorised(reason: str) -> ApiError:
-    """Whoever asks is known, and may not. RabbitMQ answers 401 and not 403, which clients expect."""
+    """The user is known but has no right to do this. Clients expect 401, which RabbitMQ sends, and not 403."""
     return ApiError(401, "not_authorised", reason)
 
 
 def not_durable(reason: str) -> ApiError:
-    """The disk does not take it for now."""
+    """The disk cannot be written at the moment."""
     return ApiError(503, "not_durable", reason)
 
 
 def of_refusal(refusal: Refusal) -> ApiError:
-    """What the core refuses to a declaration, a deletion or a binding."""
+    """The error for a declaration, a deletion or a binding that the core refused."""
     if refusal.kind == refusals.FORBIDDEN:
         return not_authorised(refusal.text)
     if refusal.kind == refusals.UNKNOWN:
@@ -67,22 +67,22 @@ STATUSES = {
     refusals.LOCKED: (409, "locked"),
     refusals.FAULTY: (503, "faulty"),
 }
-"""What refusals are to who publishes and consumes; all others are a 400."""
+"""Statuses of refusals when publishing and consuming; all others are a 400."""
 
 
 def of_messaging(refusal: Refusal) -> ApiError:
-    """What the core refuses to who publishes or consumes. A missing permission is a 403 here: the login was right."""
+    """The error for a refusal when publishing or consuming. A missing permission is a 403: the login was valid."""
     status, error = STATUSES.get(refusal.kind, (400, "bad_request"))
     return ApiError(status, error, refusal.text)
 
 
 def busy(reason: str, after_s: int = 1) -> ApiError:
-    """It cannot be done now, and may be tried again."""
+    """The request cannot be served now; the client may try again after after_s seconds."""
     return ApiError(503, "busy", reason, {"Retry-After": str(after_s)})
 
 
 def of_administration(error: AdministrationError) -> ApiError:
-    """What a verb refuses."""
+    """The error for an administration command that was refused."""
     if isinstance(error, UnknownError):
         return not_found(str(error))
     if isinstance(error, ProtectedError):

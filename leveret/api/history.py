@@ -1,7 +1,7 @@
-"""History: numbers as they were, so that there are rates of what the broker counts, and curves of what it holds.
+"""History: samples of counters and gauges over time, for rates and charts.
 
-A Sampler copies numbers every few seconds; nothing that counts knows of it. What does not change costs a comparison,
-and no memory. Source of what is kept how long: rabbit_mgmt_agent_config.erl, sample_retention_policies.
+A Sampler copies the numbers every few seconds; counters do not know of it. A number that does not change costs a
+comparison and no memory. Source of the retention times: rabbit_mgmt_agent_config.erl, sample_retention_policies.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Any
 
 from leveret.api.query import Span
 
-DETAILED = ((605, 5),)  # seconds that are kept, and seconds between two samples
+DETAILED = ((605, 5),)  # seconds to keep, and seconds between two samples
 BASIC = (*DETAILED, (3_660, 60))
 GLOBAL = (*BASIC, (29_400, 600), (86_400, 1_800))
-MOST = 100_000  # samples of all series together; those that have many keep less then
-FEW = 12  # that each keeps in any case
+MOST = 100_000  # samples of all series together; above this, long series are shortened
+FEW = 12  # samples that each series keeps in any case
 
 Values = tuple[int, ...]
 
 
 class Store:
-    """Counts the samples of all series. count: how many there are."""
+    """Counts the samples of all series. count: their number."""
 
     def __init__(self) -> None:
         self.count = 0
 
 
 class Line:
-    """Samples at one distance, oldest first; each holds until the next one."""
+    """Samples at one interval, oldest first. A sample is valid until the next one."""
 
     __slots__ = ("kept_ms", "samples", "step_ms")
 
@@ -45,9 +45,9 @@ class Line:
 
 
 class Series:
-    """The numbers of one thing. names: what they are called.
+    """The samples of one object, such as a queue. names: position of each number, by name.
 
-    changed_ms: when one of them was another than before, for the first time then.
+    changed_ms: time of the last sample that differed from the one before, in milliseconds since 1970.
     """
 
     __slots__ = ("_at_ms", "_before", "_before_ms", "_format", "_lines", "_store", "changed_ms", "names", "now")
@@ -64,7 +64,7 @@ class Series:
         self._store = store
 
     def add(self, at_ms: int, values: Values) -> None:
-        """The numbers at a time, in milliseconds since 1970."""
+        """Add a sample. at_ms: its time, in milliseconds since 1970."""
         is_new = values != self.now
         if is_new:
             self.changed_ms = at_ms
@@ -78,11 +78,11 @@ class Series:
 
     @property
     def is_moving(self) -> bool:
-        """Whether it has changed between the last two samples."""
+        """Whether any number changed between the last two samples."""
         return self.changed_ms == self._at_ms
 
     def rate(self, name: str) -> float:
-        """How much a number has grown in a second, between the last two samples."""
+        """Growth of a number per second, between the last two samples."""
         spent_ms = self._at_ms - self._before_ms
         at = self.names[name]
         if not self._before_ms or spent_ms <= 0:
@@ -90,7 +90,7 @@ class Series:
         return round((self.now[at] - self._before[at]) * 1000 / spent_ms, 3)
 
     def samples(self, name: str, span: Span) -> list[tuple[int, int]]:
-        """A number at each step back from the last sample, the latest first: milliseconds since 1970, and its value."""
+        """Pairs (milliseconds since 1970, value) for each step back from the last sample, latest first."""
         if not self._at_ms:
             return []
         at = self.names[name]
@@ -110,7 +110,7 @@ class Series:
         return found
 
     def end(self) -> None:
-        """The thing is gone."""
+        """The object no longer exists: drop its samples."""
         self._store.count -= sum(len(line.samples) for line in self._lines)
         self._lines = []
 
@@ -126,7 +126,7 @@ class Series:
 
 
 class Sum:
-    """Several series as one, by the numbers that all of them have. Those that are None do not count."""
+    """The sum of several series, over the numbers that all of them have. Ignores parts that are None."""
 
     def __init__(self, names: dict[str, int], parts: list[Series | None]) -> None:
         self._names = names
@@ -134,15 +134,15 @@ class Sum:
 
     @property
     def now(self) -> Values:
-        """All together, in their places."""
+        """The current totals, in the order of the names."""
         return tuple(sum(part.now[at] for part in self._parts) for at in self._names.values())
 
     def rate(self, name: str) -> float:
-        """As that of a series."""
+        """As Series.rate()."""
         return round(sum(part.rate(name) for part in self._parts), 3)
 
     def samples(self, name: str, span: Span) -> list[tuple[int, int]]:
-        """As those of a series; what was not there yet counts for 0."""
+        """As Series.samples(); a series that did not exist yet counts as 0."""
         found: dict[int, int] = {}
         for part in self._parts:
             for at_ms, value in part.samples(name, span):
@@ -154,10 +154,10 @@ Numbers = Series | Sum
 
 
 class History:
-    """The series of all things, by the thing itself.
+    """The series of all objects, by the object itself.
 
-    born, died: the things that the last round has seen first, and those that it has not seen any more. All that is
-    there when the history begins was there before.
+    born, died: the objects that appeared and disappeared in the last round. Objects that exist when the history begins
+    do not count as born.
     """
 
     def __init__(self) -> None:
@@ -165,24 +165,24 @@ class History:
         self.died: list[Any] = []
         self._begins = True  # with the next round
         self._has_begun = False  # with this one
-        self._series: dict[Any, Series] = {}  # of what was noted in this round
-        self._waiting: dict[Any, Series] = {}  # of what was noted in the round before, and not yet in this one
+        self._series: dict[Any, Series] = {}  # of objects noted in this round
+        self._waiting: dict[Any, Series] = {}  # of objects noted in the round before, and not yet in this one
         self._store = Store()
 
     @property
     def count(self) -> int:
-        """How many samples are kept, of all series together."""
+        """The number of samples in all series."""
         return self._store.count
 
     def begin(self) -> None:
-        """A round begins: each thing is noted once, those that are gone are not."""
-        self._series.update(self._waiting)  # which holds nothing unless the last round has failed
+        """Begin a round, in which each existing object is noted once."""
+        self._series.update(self._waiting)  # empty unless the last round failed
         self._series, self._waiting = {}, self._series
         self.born, self.died = [], []
         self._has_begun, self._begins = self._begins, False
 
     def note(self, thing: object, names: dict[str, int], retention: tuple[tuple[int, int], ...]) -> Series:
-        """The series of a thing, which is there."""
+        """The series of an object that exists; creates it on first use."""
         series = self._waiting.pop(thing, None) or self._series.get(thing)
         if series is None:
             series = Series(names, retention, self._store)
@@ -192,11 +192,11 @@ class History:
         return series
 
     def find(self, thing: object) -> Series | None:
-        """The series of a thing, None before it was looked at for the first time."""
+        """The series of an object; None if it has no samples yet."""
         return self._series.get(thing) or self._waiting.get(thing)
 
     def end(self) -> Iterator[None]:
-        """The round ends: forget the things that it has not noted, one at each step."""
+        """End the round: forget the objects that it did not note, one at each step."""
         while self._waiting:
             thing, series = self._waiting.popitem()
             self.died.append(thing)
@@ -204,7 +204,7 @@ class History:
             yield
 
     def clear(self) -> Iterator[None]:
-        """Forget all there is so far, one thing at each step."""
+        """Forget all series, one at each step."""
         self._begins = self._has_begun = True
         for held in (self._waiting, self._series):
             while held:
@@ -213,5 +213,5 @@ class History:
 
 
 def numbers(*names: str) -> dict[str, int]:
-    """The places of numbers in Values, by their names."""
+    """The position of each number in Values, by name."""
     return {name: at for at, name in enumerate(names)}

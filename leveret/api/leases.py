@@ -1,7 +1,7 @@
-"""Leases: the consumers of clients of HTTP, by the ids that they are called by, and who waits for messages of them.
+"""Leases: the consumers of HTTP clients, by id, and the calls that wait for their messages.
 
-An id is a random word that nobody can guess, and is good for its user alone. One call at a time waits for a consumer's
-messages: a new one takes over from an older one, whose client may be gone without anybody having noticed.
+An id is random and cannot be guessed, and only its user can use it. One call at a time waits for the messages of a
+consumer: a new call replaces an older one, whose client may have gone unnoticed.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from leveret.core.vhost import VirtualHost
 from leveret.server.driver import Driver
 from leveret.wire.fields import Table
 
-MOST: Final = 1_000  # consumers
+MOST: Final = 1_000  # HTTP consumers in all
 MOST_OF_USER: Final = 200
-SHARE: Final = 2  # of all places for clients of HTTP, calls that wait may have one part in so many
-SHARE_OF_USER: Final = 4  # and those of one user one in so many
-MOST_ENDED: Final = 1_000  # of which it is known why they ended
-RETRY_S: Final = 10  # after which somebody may try again for whom there is no consumer
-GRACE_S: Final = 1.0  # for messages that are there, where nobody wants to wait
+SHARE: Final = 2  # waiting calls may take 1/SHARE of the places for HTTP clients
+SHARE_OF_USER: Final = 4  # and those of one user 1/SHARE_OF_USER
+MOST_ENDED: Final = 1_000  # ended consumers whose reason is remembered
+RETRY_S: Final = 10  # Retry-After, in seconds, when there are too many consumers
+GRACE_S: Final = 1.0  # seconds to wait for messages that are ready, if the client asks not to wait
 
 
 class Leased:
-    """One of them. id: empty for one that lives as long as a request. on_over: called when it is over.
+    """A consumer of an HTTP client. id: empty if it lives only as long as one request. on_over: called when it ends.
 
-    call: that waits, or is being answered.
+    call: the call that waits or is being answered, None without one.
     """
 
     def __init__(self, id_: str, consumer: LeasedConsumer, driver: Driver, on_over: Callable[[Leased], None]) -> None:
@@ -49,11 +49,11 @@ class Leased:
 
     @property
     def user(self) -> User:
-        """Whose it is."""
+        """The user who owns the consumer."""
         return self.consumer.party.user
 
     def do(self, step: Callable[[], object]) -> None:
-        """Do something with it; what that leads to in the broker happens before this returns, or soon."""
+        """Run a step on the consumer; its effects in the broker happen before this returns, or soon after."""
         driver = self._driver
         driver.refresh_clock()
         try:
@@ -63,7 +63,7 @@ class Leased:
             driver.turn()
 
     def end(self, why: str) -> None:
-        """It is over."""
+        """End the consumer. why: the reason that later calls receive."""
         self.do(lambda: self.consumer.end(why))
 
     def _take_note(self) -> None:
@@ -74,7 +74,7 @@ class Leased:
 
 
 class Call:
-    """Who waits for messages of a consumer, and gets them: a context. is_replaced: another call has taken over."""
+    """A call that waits for the messages of a consumer; a context manager. is_replaced: a newer call took over."""
 
     def __init__(self, leases: Leases, leased: Leased, who: int, presence: Presence) -> None:
         self.leased = leased
@@ -107,18 +107,18 @@ class Call:
 
     @property
     def is_gone(self) -> bool:
-        """Whether its client has gone."""
+        """Whether the client has disconnected."""
         return self._presence.is_gone
 
     def wake(self) -> None:
-        """Something has happened."""
+        """Make wait() check its conditions again."""
         self._news.set()
 
     async def wait(self, count: int, size: int, within_s: float) -> list[Arrival]:
-        """Messages, as soon as there is one. None where none has come in time, the consumer is over, the client has
-        gone, or another call has taken over.
+        """Wait for messages; return as soon as there is one. Empty if none arrived in time, the consumer ended, the
+        client disconnected, or a newer call took over.
 
-        count: how many at most. size: bytes of their bodies, of which the last may have more.
+        count: maximum number of messages. size: bytes of their bodies, which the last one may exceed.
         """
         consumer = self.leased.consumer
         if not self.is_replaced:
@@ -140,28 +140,28 @@ class Call:
         return arrived
 
     def give_back(self, arrived: list[Arrival]) -> None:
-        """The client has not got these."""
+        """Requeue messages that did not reach the client."""
         leased = self.leased
         if arrived:
             leased.do(lambda: leased.consumer.give_back([int(each.tag) for each in arrived], REQUEUE))
 
     def _has_more(self) -> bool:
-        """Whether messages wait that the consumer could have."""
+        """Whether messages are ready that the consumer could receive."""
         consumer = self.leased.consumer.consumer
         return consumer.window.has_room() and consumer.queue.waiting() > 0
 
 
 class Leases:
-    """Of one API. places: for clients of HTTP."""
+    """The HTTP consumers of one API. places: how many HTTP clients may be connected."""
 
     def __init__(self, broker: Broker, driver: Driver, places: int) -> None:
         self._broker = broker
         self._driver = driver
         self._places = places
         self._leased: dict[str, Leased] = {}
-        self._counts: Counter[str] = Counter()  # of consumers, by the names of users
-        self._waiting: Counter[str] = Counter()  # of calls that wait, or are being answered
-        self._ended: OrderedDict[str, tuple[str, str]] = OrderedDict()  # whose, and why
+        self._counts: Counter[str] = Counter()  # consumers, by user name
+        self._waiting: Counter[str] = Counter()  # calls that wait or are being answered, by user name
+        self._ended: OrderedDict[str, tuple[str, str]] = OrderedDict()  # user name and reason, by id
 
     def __iter__(self) -> Iterator[Leased]:
         return iter(list(self._leased.values()))
@@ -179,12 +179,12 @@ class Leases:
         arguments: Table | None = None,
         has_id: bool = True,
     ) -> Leased:
-        """Consume a queue. has_id: whether it lives longer than one request. Raises: Refusal, ApiError 503."""
+        """Consume from a queue. has_id: whether it outlives one request. Raises: Refusal, ApiError 503."""
         own = self._counts[user.name]
         if own >= MOST_OF_USER:
-            raise busy(f"this user has {own} HTTP consumers already", RETRY_S)
+            raise busy(f"this user already has {own} HTTP consumers", RETRY_S)
         if self._counts.total() >= MOST:
-            raise busy(f"there are {MOST} HTTP consumers already", RETRY_S)
+            raise busy(f"there are already {MOST} HTTP consumers", RETRY_S)
         party = LeasedParty(self._broker, host, user, vhost)
         self._driver.refresh_clock()
         try:
@@ -200,22 +200,22 @@ class Leases:
         return leased
 
     def find(self, id_: str, caller: Caller) -> Leased:
-        """The consumer of this user. Raises: ApiError 404, which says why it is over if that is known."""
+        """The consumer with this id, if this user owns it. Raises: ApiError 404, with the reason if it ended."""
         leased = self._leased.get(id_)
         if leased is not None and leased.user is caller.user:
             return leased
         whose, why = self._ended.get(id_, ("", ""))
         if why and whose == caller.user.name:
             raise over(why)
-        raise not_found("there is no such consumer; if it has ended, its messages are back in their queue")
+        raise not_found("no such consumer; if it has ended, its messages were requeued")
 
     def find_for_administrator(self, id_: str, caller: Caller) -> Leased:
-        """As find(), but an administrator finds those of all users. Raises: ApiError 404."""
+        """As find(), but an administrator finds the consumers of all users. Raises: ApiError 404."""
         leased = self._leased.get(id_)
         return leased if leased is not None and caller.has(Access.ADMINISTRATOR) else self.find(id_, caller)
 
     def _forget(self, leased: Leased) -> None:
-        """A consumer is over."""
+        """A consumer has ended."""
         name = leased.user.name
         self._counts[name] -= 1
         if not self._counts[name]:
@@ -229,15 +229,15 @@ class Leases:
     # -- calls that wait
 
     def take_place(self, leased: Leased) -> None:
-        """One more waits; one that takes over may always do that. Raises: ApiError 503."""
+        """Count a call that waits. A call that takes over is always allowed. Raises: ApiError 503."""
         name = leased.user.name
         is_full = self._waiting.total() >= max(self._places // SHARE, 1)
         if leased.call is None and (is_full or self._waiting[name] >= max(self._places // SHARE_OF_USER, 1)):
-            raise busy("too many calls wait for messages already")
+            raise busy("too many calls are already waiting for messages")
         self._waiting[name] += 1
 
     def give_up_place(self, leased: Leased) -> None:
-        """One waits no more."""
+        """A call no longer waits."""
         name = leased.user.name
         self._waiting[name] -= 1
         if not self._waiting[name]:
@@ -245,5 +245,5 @@ class Leases:
 
 
 def over(why: str) -> ApiError:
-    """A consumer is over."""
-    return not_found(f"this consumer is over: {why}; its messages are back in their queue")
+    """The error for a consumer that has ended."""
+    return not_found(f"this consumer has ended: {why}; its messages were requeued")

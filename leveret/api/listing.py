@@ -1,4 +1,4 @@
-"""Listing: what a request for many things is answered with: filtered, sorted, paged, and only the columns asked for.
+"""Listing: answers with many items, filtered, sorted, paged and reduced to the requested columns.
 
 Source: rabbit_mgmt_util.erl reply_list_or_paginate, augment_resources.
 """
@@ -21,17 +21,17 @@ from leveret.core.errors.administration import InvalidError
 from leveret.core.policy.matching import Matcher, Patience
 from leveret.core.policy.patterns import compile_pattern
 
-RUN = 500  # items that are sorted at once
-CHUNK = 64 << 10  # bytes of an answer that are sent at once
+RUN = 500  # items that are sorted in one step
+CHUNK = 64 << 10  # bytes of one chunk of an answer
 Key = tuple[int, Any]
 
 
 @dataclass
 class Listing:
-    """Things of one kind. items: gone through in pieces, so that a long walk has to be a generator, over copies of
-    what may change meanwhile. view: what is told of one, None when it is gone by now. name: of one, for filters.
-    order: by what items are sorted; None leaves them as they come. quick: columns that are known without all the
-    others, for lists that are sorted by them.
+    """Items of one kind. items: iterated with pauses, so a long walk must be a generator over copies of whatever may
+    change meanwhile. view: the JSON object of an item; None if the item no longer exists. name: an item's name, for
+    filters. order: sort key; None keeps the given order. quick: columns that are cheap to compute, for lists sorted by
+    them.
     """
 
     items: Iterable[Any]
@@ -54,7 +54,7 @@ class Page(msgspec.Struct):
 
 
 def pick(item: Any, columns: list[list[str]]) -> Any:
-    """Of an item, only what is in these columns. Source: rabbit_mgmt_util.erl columns."""
+    """An item reduced to these columns. Source: rabbit_mgmt_util.erl columns."""
     if not columns:
         return item
     whole = item if isinstance(item, dict) else plain(item)
@@ -74,7 +74,7 @@ def pick(item: Any, columns: list[list[str]]) -> Any:
 
 
 def sort_key(item: Any, path: list[str]) -> Key:
-    """Where an item belongs: what has no such value first, then numbers, texts, and all else by how it is written."""
+    """The sort key of an item: missing values first, then numbers, strings, and all others by their text."""
     value: Any = item if isinstance(item, dict) else plain(item)
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
@@ -86,7 +86,7 @@ def sort_key(item: Any, path: list[str]) -> Key:
 
 
 async def _gathered(listing: Listing, turns: Turns) -> list[Any]:
-    """The items in their order, in pieces."""
+    """The items in their order, with pauses."""
     order = listing.order
     if order is not None:
         return await _sorted(listing.items, order, False, turns)
@@ -98,7 +98,7 @@ async def _gathered(listing: Listing, turns: Turns) -> list[Any]:
 
 
 async def _sorted(items: Iterable[Any], order: Callable[[Any], Any], is_reversed: bool, turns: Turns) -> list[Any]:
-    """The items by their keys, in pieces; those whose key is None are left out."""
+    """The items sorted by key, with pauses. Leaves out items whose key is None."""
     runs: list[list[tuple[Any, Any]]] = [[]]
     for item in items:
         key = order(item)
@@ -121,14 +121,14 @@ def _key(pair: tuple[Any, Any]) -> Any:
 
 
 def _taken(run: list[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
-    """One by one, each of which is forgotten then: to forget all of them at once takes long."""
+    """Yield and release the items one by one: releasing all of them at once takes long."""
     run.reverse()
     while run:
         yield run.pop()
 
 
 async def _filtered(listing: Listing, items: list[Any], query: Query, matcher: Matcher, turns: Turns) -> list[Any]:
-    """The items whose names have what is asked for; none where that is no pattern, as with RabbitMQ."""
+    """The items whose names match the filter; none if the regular expression is not valid, as with RabbitMQ."""
     wanted = query.text("name")
     if not wanted:
         return items
@@ -154,7 +154,7 @@ async def _filtered(listing: Listing, items: list[Any], query: Query, matcher: M
 
 
 async def chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> AsyncGenerator[bytes]:
-    """The answer, piece by piece. Raises: ApiError 400, 503 before the first one."""
+    """The answer in pieces. Raises: ApiError 400, 503 before the first piece."""
     place = turns.lists.take()
     if place is None:
         raise ApiError(503, "busy", "too many lists are being sent; try again", {"Retry-After": "1"})
@@ -204,7 +204,7 @@ async def _chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns
 async def _page(
     listing: Listing, total: int, items: list[Any], page: int, size: int, columns: list[list[str]], turns: Turns
 ) -> bytes:
-    """One page. Raises: ApiError 400 for one that is behind the last."""
+    """One page. Raises: ApiError 400 for a page after the last."""
     count = max((len(items) + size - 1) // size, 1)
     if page > count:
         text = f"Page out of range, page: {page} page size: {size}, len: {len(items)}"

@@ -1,6 +1,6 @@
-"""What an operation answers, whoever asks: the HTTP API, or programs of this machine through the control socket.
+"""Runs operations, for the HTTP API and for programs on this machine that use the control socket.
 
-The latter have no HTTP. They may do what an administrator may who has all permissions in all virtual hosts.
+The latter do not use HTTP. They have the rights of an administrator with all permissions in all virtual hosts.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from leveret.api.services import Services
 from leveret.auth.operator import Operator
 from leveret.core.errors.administration import InvalidError
 
-FAILED = ApiError(500, "internal_error", "this failed inside the broker; its log says why")
+FAILED = ApiError(500, "internal_error", "the request failed inside the broker; see its log")
 SOURCE = Client("the control socket", 0, is_secure=False)
 
 log = logging.getLogger("leveret.api")
 
 
 async def ask(operation: Operation, request: Request) -> Answer | Events | Pieces:
-    """What an operation answers: at once, as events, or piece by piece where it is long.
+    """Run an operation: the answer comes at once, as events, or in pieces if it is long.
 
-    Raises: ApiError, also for a mistake of ours, of which there is a line in the log.
+    Raises: ApiError, also for a bug in Leveret, which is logged.
     """
     try:
         found = await operation.handler(request)
@@ -51,7 +51,7 @@ async def ask(operation: Operation, request: Request) -> Answer | Events | Piece
 
 
 async def begun(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    """The same pieces, of which the first is there. Raises: what is to be said before the answer begins."""
+    """The same pieces, after the first one was made. Raises: errors that occur before the answer begins."""
     return _behind(await anext(pieces), pieces)
 
 
@@ -63,19 +63,19 @@ async def _behind(first: bytes, pieces: AsyncGenerator[bytes]) -> AsyncGenerator
 
 
 def content_of(answer: Answer) -> bytes:
-    """The body of an answer; empty for none."""
+    """The body of an answer, empty if it has none."""
     if answer.status == 204 or answer.content is None:
         return b""
     return answer.content if isinstance(answer.content, bytes) else encode(answer.content)
 
 
 def reason_of(error: ApiError) -> bytes:
-    """The body of an answer that is no success; empty for none."""
+    """The body of an error answer, empty if it has none."""
     return encode({"error": error.error, "reason": error.reason}) if error.error else b""
 
 
 class Routes:
-    """Operations by their methods and paths. Paths with words come before those that name something in their place."""
+    """Operations by method and path. Literal parts of a path take precedence over names in braces."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self._by_length: dict[int, list[tuple[list[str], Operation]]] = defaultdict(list)
@@ -86,7 +86,7 @@ class Routes:
             found.sort(key=lambda pair: [part.startswith("{") for part in pair[0]])
 
     def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]]:
-        """The operation, and the names in the path, which has those in percent encoding. Raises: ApiError 404, 405."""
+        """The operation, and the decoded names in a percent-encoded path. Raises: ApiError 404, 405."""
         parts = path.split("/")
         status = 404
         for template, operation in self._by_length.get(len(parts), ()):
@@ -97,12 +97,12 @@ class Routes:
                 return operation, {name[1:-1]: value for name, value in names.items() if name.startswith("{")}
             status = 405
         if status == 405:
-            raise ApiError(405, "method_not_allowed", f"{path} does not know {method}")
+            raise ApiError(405, "method_not_allowed", f"{path} does not support {method}")
         raise ApiError(404, "Object Not Found", "Not Found")
 
 
 def _names(template: list[str], parts: list[str]) -> Iterator[tuple[str, str]]:
-    """What stands in the place of each part of a template; less for a path that it does not fit."""
+    """The value for each part of a template; fewer than the template has parts if the path does not match."""
     for place, (wanted, part) in enumerate(zip(template, parts, strict=True)):
         if wanted.startswith("{") and part:
             yield wanted, unquote(part, errors="surrogateescape")
@@ -113,7 +113,7 @@ def _names(template: list[str], parts: list[str]) -> Iterator[tuple[str, str]]:
 
 
 class LocalApi:
-    """The operations for programs of this machine. operator: with whose rights they are done."""
+    """The operations for programs on this machine. operator: provides the user whose rights they have."""
 
     def __init__(self, services: Services, operations: Iterable[Operation], operator: Operator) -> None:
         self._services = services
@@ -121,15 +121,15 @@ class LocalApi:
         self._operator = operator
 
     async def ask(self, arguments: dict[str, object]) -> AsyncIterator[tuple[dict[str, object], bytes]]:
-        """Answers to a request, each with bytes of the body; all but the last one say that there is `more`.
+        """Answers to a request, each with bytes of the body; `more` is true in all but the last one.
 
-        arguments: method; path below /api; query and headers: texts by name; data: the body. Raises: InvalidError.
+        arguments: method; path below /api; query and headers: strings by name; data: the body. Raises: InvalidError.
         """
         method, path = arguments.get("method", "GET"), arguments.get("path")
         query, body = _texts(arguments, "query"), arguments.get("data", b"")
         headers = {name.lower(): value for name, value in _texts(arguments, "headers").items()}
         if not isinstance(method, str) or not isinstance(path, str) or not isinstance(body, bytes):
-            raise InvalidError("method and path are texts")
+            raise InvalidError("method and path must be strings, and data must be bytes")
         try:
             operation, names = self._routes.find(method, path)
             if operation.before is not None:
@@ -138,7 +138,7 @@ class LocalApi:
             request = Request(self._services, method, names, Query(query), headers, body, SOURCE, caller)
             found = await ask(operation, request)
             if isinstance(found, Events):
-                raise bad_request("events go over HTTP only")
+                raise bad_request("events are available over HTTP only")
         except ApiError as error:
             yield _head(error.status, error.headers), reason_of(error)
             return
@@ -159,5 +159,5 @@ def _head(status: int, headers: dict[str, str]) -> dict[str, Any]:
 def _texts(arguments: dict[str, object], name: str) -> dict[str, str]:
     found = arguments.get(name) or {}
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise InvalidError(f"{name} is an object of texts")
+        raise InvalidError(f"{name} must be an object whose values are strings")
     return found

@@ -1,4 +1,4 @@
-"""Login: who asks, by the credentials that a request has."""
+"""Login: checks the credentials of a request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from leveret.api.services import Services
 from leveret.auth.authenticator import ClientGone, LoginRefused, TooBusy
 from leveret.core.access.user import User
 
-REALM = 'Basic realm="RabbitMQ Management"'  # clients keep credentials for it
+REALM = 'Basic realm="RabbitMQ Management"'  # as RabbitMQ's: clients store credentials by realm
 
 log = logging.getLogger("leveret.api")
 
@@ -31,7 +31,7 @@ def credentials(header: str) -> tuple[str, str]:
 
 
 async def log_in(services: Services, name: str, password: str, host: str) -> User:
-    """The user of these credentials. host: the address they come from. Raises: ApiError 401, 503."""
+    """The user with these credentials. host: the client's address. Raises: ApiError 401, 503."""
     authenticator = services.authenticator
     try:
         user = authenticator.authenticate_now(name, password, host)
@@ -41,6 +41,6 @@ async def log_in(services: Services, name: str, password: str, host: str) -> Use
         log.warning("HTTP login from %s refused: %s", host, error)
         raise ApiError(401, "not_authorized", "Not_Authorized") from None
     except (TooBusy, ClientGone):
-        text = "too many passwords wait to be checked; try again"
+        text = "too many passwords are waiting to be checked; try again"
         raise ApiError(503, "busy", text, {"Retry-After": "1"}) from None
     return user

@@ -1,4 +1,4 @@
-"""Names and arguments that come in bodies and paths."""
+"""Checks names and arguments in bodies and paths."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ MAX_NAME = 255  # bytes
 
 
 def check_name(kind: str, name: str) -> None:
-    """Refuse what cannot be a name. Raises: ApiError 400."""
+    """Refuse a name that is too long or not UTF-8. Raises: ApiError 400."""
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
-        raise bad_request(f"the name of the {kind} is no UTF-8") from None
+        raise bad_request(f"the name of the {kind} is not valid UTF-8") from None
     if size > MAX_NAME:
         raise bad_request(f"{kind} should be less than {MAX_NAME} bytes, actually was {size}\n")
 
 
 def arguments_of(given: dict[str, Any] | list[Any]) -> Table:
-    """Arguments in JSON; an empty list is what some clients write for an empty object. Raises: ApiError 400."""
+    """Arguments from JSON. Some clients send an empty list for an empty object. Raises: ApiError 400."""
     if isinstance(given, list):
         if given:
             raise bad_request("arguments: an object is expected, not a list")

@@ -1,4 +1,4 @@
-"""The description of the API in OpenAPI 3.1, made from the table of operations."""
+"""The OpenAPI 3.1 description of the API, generated from the table of operations."""
 
 from __future__ import annotations
 
@@ -16,49 +16,55 @@ INTEGER = {"type": "integer"}
 BOOLEAN = {"type": "boolean"}
 TEXT = {"type": "string"}
 QUERY: dict[str, tuple[dict[str, Any], str]] = {
-    "page": ({**INTEGER, "minimum": 1}, "Which page; the answer is then an object with `items`, and not a list."),
-    "page_size": ({**INTEGER, "minimum": 1, "maximum": MAX_PAGE_SIZE}, "How many items a page has; 100 if not given."),
-    "name": (TEXT, "On pages: only items with this in their names."),
-    "use_regex": (BOOLEAN, "Take `name` for a regular expression."),
-    "sort": (TEXT, "The column by which items are sorted, as `message_stats.publish_details.rate`."),
-    "sort_reverse": (BOOLEAN, "The other way round."),
-    "columns": (TEXT, "Only these fields, with commas between them, as `name,arguments.x-max-length`."),
-    "pagination": (BOOLEAN, "Sent by some clients; without an effect."),
-    "disable_stats": (BOOLEAN, "Without statistics, which is quicker."),
-    "enable_queue_totals": (BOOLEAN, "With `disable_stats`: how many messages there are all the same."),
-    "if-unused": (BOOLEAN, "Only if nothing uses it."),
-    "if-empty": (BOOLEAN, "Only if there is nothing in it."),
-    "topics": (TEXT, "What is wanted, with commas between: overview, queues, queues:VHOST; all of it if not given."),
-    "vhost": (TEXT, "Only what is in this virtual host."),
-    "exchange": (TEXT, "Only what concerns this exchange; `amq.default` is the default one."),
-    "limit": ({**INTEGER, "minimum": 1, "maximum": 1_000}, "At most so many; 100 if not given."),
+    "page": ({**INTEGER, "minimum": 1}, "Page number. The answer is then an object with `items` instead of a list."),
+    "page_size": ({**INTEGER, "minimum": 1, "maximum": MAX_PAGE_SIZE}, "Items per page; 100 by default."),
+    "name": (TEXT, "With `page`: only items whose names contain this text."),
+    "use_regex": (BOOLEAN, "Treat `name` as a regular expression."),
+    "sort": (TEXT, "Sort by this column, for example `message_stats.publish_details.rate`."),
+    "sort_reverse": (BOOLEAN, "Sort in descending order."),
+    "columns": (TEXT, "Return only these fields, separated by commas, for example `name,arguments.x-max-length`."),
+    "pagination": (BOOLEAN, "Sent by some clients; has no effect."),
+    "disable_stats": (BOOLEAN, "Leave out statistics, which is faster."),
+    "enable_queue_totals": (BOOLEAN, "With `disable_stats`: still include the numbers of messages."),
+    "if-unused": (BOOLEAN, "Delete only if it is not in use."),
+    "if-empty": (BOOLEAN, "Delete only if it is empty."),
+    "topics": (TEXT, "Topics, separated by commas: overview, queues, queues:VHOST; all topics by default."),
+    "vhost": (TEXT, "Only items in this virtual host."),
+    "exchange": (TEXT, "Only items of this exchange; `amq.default` is the default exchange."),
+    "limit": ({**INTEGER, "minimum": 1, "maximum": 1_000}, "Maximum number of items; 100 by default."),
     "seconds": (
         {**INTEGER, "minimum": 1, "maximum": 60},
-        "The lag of the event loop is told of so many seconds.",
+        "Measure the delay of the event loop over this many seconds.",
     ),
-    "memory": (BOOLEAN, "With where the memory goes."),
-    "after": (TEXT, "The place behind which a page begins: `next` of the one before; the first page without it."),
-    "count": ({**INTEGER, "minimum": 1, "maximum": 500}, "How many messages at most."),
-    "behind": (TEXT, "Those behind the message with this `id`, the last one of an earlier answer."),
+    "memory": (BOOLEAN, "Include a breakdown of memory use."),
+    "after": (TEXT, "Start after this position: `next` of the page before. Omit it for the first page."),
+    "count": ({**INTEGER, "minimum": 1, "maximum": 500}, "Maximum number of messages."),
+    "behind": (TEXT, "Only messages after the one with this `id`: the last one of an earlier answer."),
     "routing_key": (TEXT, "The routing key of the message."),
-    "mandatory": (BOOLEAN, "With `false`, a message that no queue gets is answered with 202, and is gone."),
+    "mandatory": (BOOLEAN, "With `false`, a message that reaches no queue is dropped, and the answer is 202."),
     "correlation_id": (TEXT, "This property of the message."),
     "reply_to": (TEXT, "This property of the message."),
-    "expiration": (TEXT, "After how many milliseconds the message expires."),
+    "expiration": (TEXT, "The message expires after this many milliseconds."),
     "message_id": (TEXT, "This property of the message."),
     "type": (TEXT, "This property of the message."),
-    "user_id": (TEXT, "This property of the message: the name of the user."),
+    "user_id": (TEXT, "This property of the message: the name of the logged-in user."),
     "app_id": (TEXT, "This property of the message."),
-    "delivery_mode": ({**INTEGER, "minimum": 0, "maximum": 255}, "1 for a transient message; 2 if not given."),
+    "delivery_mode": (
+        {**INTEGER, "minimum": 0, "maximum": 255},
+        "1 for a transient message, 2 for a persistent one; 2 by default.",
+    ),
     "priority": ({**INTEGER, "minimum": 0, "maximum": 255}, "This property of the message."),
     "timestamp": ({**INTEGER, "minimum": 0}, "This property of the message: seconds since 1970."),
-    "max": ({**INTEGER, "minimum": 1, "maximum": 1_000}, "How many messages are wanted at most; 1 if not given."),
-    "wait": ({**INTEGER, "minimum": 0, "maximum": 60}, "How many seconds to wait for one; 20 if not given."),
+    "max": ({**INTEGER, "minimum": 1, "maximum": 1_000}, "Maximum number of messages; 1 by default."),
+    "wait": ({**INTEGER, "minimum": 0, "maximum": 60}, "Seconds to wait for a message; 20 by default."),
     "truncate": (
         {**INTEGER, "minimum": 0, "maximum": 1 << 20},
-        "Bytes of each payload that are shown; 65536 if not given.",
+        "Maximum bytes of each payload; 65536 by default.",
     ),
-    "raw": (BOOLEAN, "One message as it is: its body, and the rest in headers; 204 if there is none."),
+    "raw": (
+        BOOLEAN,
+        "Return one message as its raw body, with its properties in HTTP headers; 204 if there is no message.",
+    ),
 }
 KINDS = {
     "lengths": "numbers of messages",
@@ -67,11 +73,11 @@ KINDS = {
     "node_stats": "numbers of the node",
 }
 SUCCESS = {
-    200: "Done.",
-    201: "It is made.",
-    202: "Done, without an effect.",
-    204: "Done; there was such a thing before, or is none any more.",
-    207: "Done, in part.",
+    200: "Success.",
+    201: "Created.",
+    202: "Accepted, but without an effect.",
+    204: "Success. The answer has no body.",
+    207: "Partial success.",
 }
 
 
@@ -80,9 +86,9 @@ def _query(name: str) -> dict[str, Any]:
     if known is None:
         kind, _, what = name.rpartition("_")
         if what == "age":
-            known = ({**INTEGER, "minimum": 1}, f"Samples of {KINDS[kind]} go so many seconds back.")
+            known = ({**INTEGER, "minimum": 1}, f"How many seconds back samples of {KINDS[kind]} go.")
         else:
-            known = ({**INTEGER, "minimum": 1}, f"Samples of {KINDS[kind]} are so many seconds apart.")
+            known = ({**INTEGER, "minimum": 1}, f"Seconds between two samples of {KINDS[kind]}.")
     schema, text = known
     return {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
 
@@ -97,16 +103,16 @@ def _answer(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
     schema = {} if operation.answers is bytes else schemas[operation.answers]
     if _is_list(operation):
         page = {"type": "object", "required": ["items", "page", "page_count", "total_count"]}
-        schema = {"anyOf": [{"type": "array"}, page], "description": "A list, or with `page` one page of it."}
+        schema = {"anyOf": [{"type": "array"}, page], "description": "A list; with `page`, one page of it."}
     elif operation.query[: len(COLUMNS)] == COLUMNS:
-        some = {"type": "object", "description": "With `columns`: only those."}
+        some = {"type": "object", "description": "With `columns`: only these fields."}
         schema = {"anyOf": [schema, some, {"type": "array", "items": some}]}
     return {"content": {operation.media_type: {"schema": schema}}}
 
 
 def _operation(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
     parameters = [
-        {"name": name, "in": "path", "required": True, "schema": TEXT, "description": "Percent-encoded, / as %2F."}
+        {"name": name, "in": "path", "required": True, "schema": TEXT, "description": "Percent-encoded: / is %2F."}
         for name in operation.parameters
     ]
     parameters += [_query(name) for name in operation.query]
@@ -139,22 +145,22 @@ def _identifier(operation: Operation) -> str:
 
 
 REFUSALS = {
-    400: "The request makes no sense; `reason` says why.",
-    401: "Nobody has logged in, or whoever has may not do this.",
-    403: "A browser has sent it for another site, or without the token of its session; or a permission is missing.",
-    404: "There is no such thing.",
-    405: "The path has no such method.",
-    408: "The body did not come in time.",
-    409: "Somebody else has it for themselves.",
-    412: "Something protects it.",
+    400: "The request is not valid; see `reason`.",
+    401: "The login is missing or wrong, or the user has no right to do this.",
+    403: "The user has no permission, or a browser sent the request for another site or without the CSRF token.",
+    404: "The object does not exist.",
+    405: "The path does not support this method.",
+    408: "The body did not arrive in time.",
+    409: "Another client has exclusive access.",
+    412: "A precondition failed: the object is protected.",
     413: "The body is too large.",
-    422: "No queue gets the message.",
-    503: "It cannot be done now; `reason` says why.",
+    422: "The message reached no queue.",
+    503: "Not possible at the moment; see `reason`.",
 }
 
 
 def _content(status: int) -> dict[str, Any]:
-    """What a refusal says. A health check that fails says so in its own way."""
+    """The body of an error answer. A failed health check has a body of its own."""
     if status in (401, 405):
         return {}
     schema = {"type": "object", "required": ["reason"]} if status == 503 else {"$ref": REF.format(name="Error")}
@@ -162,7 +168,7 @@ def _content(status: int) -> dict[str, Any]:
 
 
 def describe(operations: list[Operation], url: str) -> dict[str, Any]:
-    """The whole description. url: of the API, as clients see it."""
+    """The OpenAPI document. url: of the API, as clients see it."""
     shapes = list(
         dict.fromkeys(each for op in operations for each in (op.answers, op.takes) if each not in (None, bytes))
     )
@@ -174,14 +180,14 @@ def describe(operations: list[Operation], url: str) -> dict[str, Any]:
     error = {
         "type": "object",
         "required": ["error", "reason"],
-        "properties": {"error": TEXT, "reason": {"type": "string", "description": "A sentence for people."}},
+        "properties": {"error": TEXT, "reason": {"type": "string", "description": "What went wrong, for people."}},
     }
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Leveret",
             "version": __version__,
-            "description": "The HTTP API of RabbitMQ 4.3's management plugin, as Leveret answers it.",
+            "description": "Leveret's HTTP API: that of RabbitMQ 4.3's management plugin, and its own operations.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": url}],
@@ -194,8 +200,8 @@ def describe(operations: list[Operation], url: str) -> dict[str, Any]:
                     "type": "apiKey",
                     "in": "cookie",
                     "name": "leveret-15672",
-                    "description": "As POST /leveret/session sets it; its name has the port. Whatever changes something"
-                    " needs the header X-CSRF-Token too.",
+                    "description": "Set by POST /leveret/session; its name contains the port. Requests that change"
+                    " something also need the header X-CSRF-Token.",
                 },
             },
             "schemas": {**components, "Error": error},

@@ -1,4 +1,4 @@
-"""Operation: one thing that can be asked, declared once: the router, the checks and the OpenAPI description read it."""
+"""Operation: one operation of the API, declared once for the router, the access checks and the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from leveret.api.request import Request
 from leveret.api.services import Services
 
 Handler = Callable[[Request], Awaitable[Any]]
-"""What it returns becomes JSON with a 200, unless it is an Answer, a Listing, Pieces or Events. Raises: ApiError."""
+"""Its result is sent as JSON with status 200, unless it is an Answer, Listing, Pieces or Events. Raises: ApiError."""
 
 PARAMETER = re.compile(r"\{(\w+)\}")
-MOST = 1 << 20  # bytes of a body, unless an operation says otherwise
+MOST = 1 << 20  # maximum bytes of a body, unless an operation sets its own
 LISTING = ("page", "page_size", "name", "use_regex", "sort", "sort_reverse", "columns", "pagination")
 COLUMNS = ("columns",)
 SAMPLES = tuple(
@@ -25,12 +25,12 @@ SAMPLES = tuple(
 
 @dataclass(frozen=True)
 class Operation:
-    """method, path: with names in braces, below /api. summary: one sentence for people.
+    """path: below /api, with names in braces. summary: one sentence for people.
 
-    answers: the shape of the answer, None for none. takes: that of the body, bytes for one that is no JSON. query:
-    names of parameters it looks at. statuses: those of success. media_type: of the answer; takes_type: of the body.
-    most: bytes that the body may have, None for the largest message that the broker takes. before: refuses what cannot
-    be done now, before the body is read. refuses: statuses of what it may refuse, beside the usual ones.
+    answers: type of the answer, None for no body. takes: type of the request body, bytes for one that is not JSON.
+    query: names of its query parameters. statuses: of success. media_type: of the answer; takes_type: of the request
+    body. most: maximum bytes of the request body, None for the largest message that the broker accepts. before: may
+    refuse the request before the body is read. refuses: error statuses beside the usual ones.
     """
 
     method: str
@@ -49,11 +49,11 @@ class Operation:
     refuses: tuple[int, ...] = ()
 
     def most_for(self, max_message_size: int) -> int:
-        """Bytes that the body may have, where messages have at most so many."""
+        """Maximum bytes of the body. max_message_size: maximum bytes of a message."""
         if self.most is not None:
             return self.most
-        is_body = self.takes is bytes and self.takes_type == "application/json"  # of a message, as it is
-        return max_message_size if is_body else MOST + max_message_size * 4 // 3  # in base64, or with others
+        is_body = self.takes is bytes and self.takes_type == "application/json"  # the raw body of a message
+        return max_message_size if is_body else MOST + max_message_size * 4 // 3  # base64 makes 4 bytes of 3
 
     @property
     def parameters(self) -> list[str]:
@@ -62,7 +62,7 @@ class Operation:
 
     @property
     def refusals(self) -> list[int]:
-        """The statuses of what it may refuse."""
+        """The error statuses that it may return."""
         found = [400, 405]
         if self.access is not Access.ANYBODY or self.method != "GET":
             found.append(401)

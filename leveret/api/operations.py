@@ -1,4 +1,4 @@
-"""All operations, as the router, the OpenAPI description and the tests have them."""
+"""The list of all operations, for the router, the OpenAPI description and the tests."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ from leveret.api.views import (
 
 
 async def describe(request: Request) -> Answer:
-    """The description of all operations."""
+    """The OpenAPI description of all operations."""
     return Answer(content=_description(f"{request.services.prefix}/api"))
 
 
 @functools.lru_cache(maxsize=1)
 def _description(url: str) -> bytes:
-    """The same for each who asks, of whom nobody knows anything: it takes a while, and leaves garbage behind."""
+    """Cached: it is the same for all clients, needs no login, takes a while to make and leaves garbage behind."""
     return encode(openapi.describe(OPERATIONS, url))
 
 
 OPERATIONS: list[Operation] = [
     Operation(
-        "GET", "/openapi.json", describe, Access.ANYBODY, "This description, in OpenAPI.", answers=dict[str, Any]
+        "GET", "/openapi.json", describe, Access.ANYBODY, "Return this OpenAPI description.", answers=dict[str, Any]
     ),
     *overview.OPERATIONS,
     *nodes.OPERATIONS,

@@ -1,4 +1,4 @@
-"""Payloads: bodies of messages in pieces, as texts of JSON or as they are, without a second copy of the whole."""
+"""Payloads: message bodies in pieces, as JSON strings or raw bytes, without a second copy of the whole body."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Final
 from leveret.api.encoding import encode
 from leveret.wire.content import body_size, body_start, payload_at
 
-PIECE: Final = 48 << 10  # bytes; those of base64 can be put behind each other, since three divide it
+PIECE: Final = 48 << 10  # bytes; divisible by 3, so that pieces of base64 can be joined
 
 
 def parts(content: bytes, most: int) -> Iterator[bytes]:
-    """The body of a message, of which at most so many bytes are wanted. All parts but the last one have PIECE bytes."""
+    """The first bytes of a message body, at most `most`. All parts but the last one have PIECE bytes."""
     left = min(int(body_size(content)), most)
     at = int(body_start(content))
     pending = b""
@@ -34,9 +34,9 @@ def parts(content: bytes, most: int) -> Iterator[bytes]:
 
 
 def readable(data: bytes, is_cut: bool = False) -> tuple[str, str]:
-    """A small payload as a text where it is UTF-8, else in base64; and which of the two, string or base64.
+    """A small payload as text if it is UTF-8, else in base64; and which of the two: string or base64.
 
-    is_cut: whether more would follow, so that a character may be cut in two, and is left out.
+    is_cut: whether the payload is truncated; drops a character that was cut in two.
     """
     for less in range(4 if is_cut else 1):
         with contextlib.suppress(UnicodeDecodeError):
@@ -45,12 +45,12 @@ def readable(data: bytes, is_cut: bool = False) -> tuple[str, str]:
 
 
 def as_base64(data: bytes) -> tuple[str, str]:
-    """A small payload in base64, whatever it is; and that it is."""
+    """A small payload in base64, and the word base64."""
     return base64.b64encode(data).decode(), "base64"
 
 
 class Payload:
-    """The first bytes of a body, or all of it, for JSON. is_text: whether it is UTF-8, once look() is through."""
+    """The first bytes of a body, or all of it, for JSON. is_text: whether it is UTF-8, after look() has finished."""
 
     def __init__(self, content: bytes, most: int) -> None:
         self.is_text = False
@@ -58,7 +58,7 @@ class Payload:
         self._most = most
 
     def look(self) -> Iterator[bytes]:
-        """See whether it is UTF-8, in pieces, which are empty."""
+        """Check whether it is UTF-8. Yields an empty piece after each step."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         try:
             for part in parts(self._content, self._most):
@@ -70,11 +70,11 @@ class Payload:
         self.is_text = True
 
     def as_text(self) -> Iterator[bytes]:
-        """What stands between the quotes, of UTF-8."""
+        """The content of a JSON string, without the quotes, for a UTF-8 body."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         for part in parts(self._content, self._most):
             yield encode(decoder.decode(part))[1:-1]
 
     def as_base64(self) -> Iterator[bytes]:
-        """What stands between the quotes, whatever it is."""
+        """The content of a JSON string, without the quotes, in base64."""
         return map(base64.b64encode, parts(self._content, self._most))

@@ -1,4 +1,4 @@
-"""Request: what an operation is given, and what it may answer."""
+"""Request: the input of an operation, and the kinds of answers that it may return."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass
 class Answer:
-    """An answer that is more than a 200 with JSON. content: what becomes JSON, or bytes of media_type."""
+    """An answer other than 200 with JSON. content: a value to encode as JSON, or bytes of media_type."""
 
     status: int = 200
     content: Any = None
@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Client:
-    """Where a request comes from. host: its address; port: to which it came; is_secure: over HTTPS."""
+    """The client of a request. host: its address; port: the broker's port that it used; is_secure: over HTTPS."""
 
     host: str
     port: int
@@ -50,20 +50,20 @@ class Client:
 
     @property
     def cookie(self) -> str:
-        """The name of the cookie of a session. Browsers do not tell the ports of one machine apart, so it does."""
+        """The name of the session cookie. It includes the port: browsers share cookies among all ports of a host."""
         return f"leveret-{self.port}"
 
 
 @dataclass
 class Events:
-    """An answer that goes on: an event stream, as browsers read it. It ends when the client is gone."""
+    """A server-sent event stream. It ends when the client disconnects."""
 
     pieces: AsyncGenerator[bytes]
 
 
 @dataclass
 class Pieces:
-    """An answer that is made while it is sent. headers: with Content-Length where the size is known.
+    """An answer that is made while it is sent. headers: include Content-Length if the size is known.
 
     Raises: ApiError before the first piece.
     """
@@ -78,10 +78,10 @@ DONE = Answer(204)
 
 
 class Request:
-    """One request. method: GET, PUT and so on. path: the names in the path, by what the operation calls them.
+    """One request. method: GET, PUT and so on. path: the values in the path, by the names in the operation's path.
 
-    headers: by their names in lower case. client: where it comes from. caller: who asks; only Access.ANYBODY goes
-    without one. presence: of the client; programs of this machine are taken for being there.
+    headers: by lower-case name. caller: the user; None only for Access.ANYBODY. presence: of the client; programs on
+    this machine count as connected.
     """
 
     def __init__(
@@ -110,17 +110,17 @@ class Request:
 
     @property
     def host(self) -> str:
-        """The address of whoever asks."""
+        """The client's address."""
         return self.client.host
 
     @property
     def caller(self) -> Caller:
-        """Who asks."""
-        assert self._caller is not None  # the operation has let in nobody else
+        """The user who sent the request."""
+        assert self._caller is not None  # the operation needs a login
         return self._caller
 
     def is_welcome(self, access: Access) -> bool:
-        """Whether the caller may still ask, for answers that go on. access: that the operation needs."""
+        """Whether the caller still has access, for long-lived answers. access: that the operation needs."""
         caller, user = self.caller, self.caller.user
         if caller.session is not None and not self.services.sessions.is_good(caller.session):
             return False
@@ -129,7 +129,7 @@ class Request:
         return user.credential is self._credential and caller.has(access)
 
     def read(self, shape: type[T]) -> T:
-        """The body, as JSON of this shape; an empty one is an empty object. Raises: ApiError 400."""
+        """The JSON body, decoded as this type; an empty body is an empty object. Raises: ApiError 400."""
         try:
             return msgspec.json.decode(self.body or b"{}", type=shape)
         except msgspec.ValidationError as error:
@@ -139,9 +139,9 @@ class Request:
             raise bad_request("not_json") from None
 
     def vhost(self, for_monitors: bool = False) -> VirtualHost:
-        """The virtual host that the path names. for_monitors: whether they need no permission in it.
+        """The virtual host that the path names. for_monitors: whether monitoring users need no permission in it.
 
-        Raises: ApiError 404, also where the caller has no permission in it.
+        Raises: ApiError 404, also if the caller has no permission in it.
         """
         vhost = self.broker.vhosts.get(self.path["vhost"])
         if vhost is None:
@@ -151,14 +151,14 @@ class Request:
         return vhost
 
     def no_vhost(self, name: str) -> ApiError:
-        """What is said of a virtual host that is not there, and in the same words of one that may not be entered."""
+        """The error for a virtual host that does not exist, and the same for one that the caller may not access."""
         shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
-        return not_found(f"virtual host '{shown}' does not exist, or user '{self.caller.user.name}' may not enter it")
+        return not_found(f"virtual host '{shown}' does not exist, or user '{self.caller.user.name}' may not access it")
 
     def vhosts(self, for_monitors: bool = False) -> list[VirtualHost]:
-        """Those that the caller may enter, in order; only the one that the path names, if it names one.
+        """The virtual hosts that the caller may access, by name; only the one that the path names, if it names one.
 
-        for_monitors: whether they need no permissions. Raises: ApiError 404 as vhost().
+        for_monitors: whether monitoring users need no permissions. Raises: ApiError 404 as vhost().
         """
         if "vhost" in self.path:
             return [self.vhost(for_monitors)]
@@ -166,36 +166,36 @@ class Request:
         return sorted(filter(may, self.broker.vhosts.values()), key=lambda vhost: vhost.name)
 
     def errand(self, vhost: VirtualHost) -> Errand:
-        """What acts as the caller in a virtual host. Raises: ApiError 401 where the caller has no permission in it, as
-        an administrator may look into all.
+        """An errand that acts as the caller in a virtual host. Raises: ApiError 401 if the caller has no permission in
+        it, even an administrator.
         """
         self.check_entry(vhost)
         return Errand(self.broker, f"HTTP API, {self.host}", self.caller.user, vhost)
 
     def check_entry(self, vhost: VirtualHost) -> None:
-        """Refuse who has no permission in a virtual host, also administrators, who may look into it. Raises: ApiError
-        401.
+        """Refuse a caller without permissions in a virtual host, even an administrator, who may view it. Raises:
+        ApiError 401.
         """
         user = self.caller.user
         if vhost.name not in user.permissions:
             raise not_authorised(f"access to vhost '{vhost.name}' refused for user '{user.name}'")
 
     async def perform(self, verb: str, **arguments: object) -> Any:
-        """Do a verb of administration. Raises: ApiError."""
+        """Run an administration command. Raises: ApiError."""
         try:
             return await self.services.performer.perform(verb, arguments)
         except AdministrationError as error:
             raise of_administration(error) from None
 
     async def perform_all(self, *verbs: tuple[str, dict[str, object]]) -> None:
-        """Do verbs of administration that belong together. Raises: ApiError."""
+        """Run several administration commands as one change. Raises: ApiError."""
         try:
             await self.services.performer.perform_all(verbs)
         except AdministrationError as error:
             raise of_administration(error) from None
 
     async def change(self, name: str, step: Callable[[], object]) -> None:
-        """Change something of the broker for an administrator. name: what an error calls it. Raises: ApiError."""
+        """Change the broker for an administrator. name: the change's name in errors. Raises: ApiError."""
         try:
             await self.services.performer.do(name, step)
         except Refusal as refusal:
@@ -204,9 +204,9 @@ class Request:
             raise of_administration(error) from None
 
     async def act(self, vhost: VirtualHost, step: Callable[[Errand], T], is_persisted: bool = True) -> T:
-        """Do something as the caller, in a virtual host, as an AMQP client would.
+        """Run a step as the caller in a virtual host, as an AMQP client would.
 
-        is_persisted: whether it is about what the data directory keeps, so that the answer waits for the disk.
+        is_persisted: whether it changes data on disk, so that the answer waits for the disk.
         Raises: ApiError.
         """
         errand = self.errand(vhost)

@@ -1,7 +1,6 @@
-"""Sampler: looks at everything that counts, every few seconds, and keeps what it sees in a History.
+"""Sampler: copies all counters into a History every few seconds.
 
-It works in slices, and takes at most one fiftieth of the time: where there is so much that one round takes long, there
-are fewer of them.
+It works in slices and takes at most one fiftieth of the time: if one round takes long, rounds are less frequent.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from leveret.core.vhost import VirtualHost
 from leveret.session.connection.connection import Connection
 
 INTERVAL_S: Final = 5.0
-SHARE: Final = 50  # of the time, one part in so many is for rounds
+SHARE: Final = 50  # rounds take at most 1/SHARE of the time
 
 PUBLISHES: Final = ("publish", "confirm", "return_unroutable", "drop_unroutable")
 DELIVERIES: Final = (
@@ -61,7 +60,7 @@ log = logging.getLogger("leveret.api")
 
 
 def deliveries(counters: Deliveries) -> Values:
-    """Under the names in DELIVERIES."""
+    """The values of DELIVERIES, in this order."""
     sent = counters.delivered + counters.delivered_no_ack + counters.got + counters.got_no_ack
     return (
         counters.delivered,
@@ -76,31 +75,31 @@ def deliveries(counters: Deliveries) -> Values:
 
 
 def publishes(counters: ClientCounters) -> Values:
-    """Under the names in PUBLISHES."""
+    """The values of PUBLISHES, in this order."""
     lost = counters.unroutable - counters.returned
     return (counters.published, counters.confirmed, counters.returned, lost)
 
 
 def of_queue(queue: Queue) -> Values:
-    """Under the names in QUEUE."""
+    """The values of QUEUE, in this order."""
     total = queue.total()
     ready, unacked = len(queue.ready) + len(queue.retries), int(queue.unacked)
     return (total.published, *deliveries(total), ready + unacked, ready, unacked)
 
 
 def of_exchange(exchange: Exchange) -> Values:
-    """Under the names in EXCHANGE."""
+    """The values of EXCHANGE, in this order."""
     total = exchange.counters.total()
     return (total.published, total.routed)
 
 
 def of_channel(counters: ClientCounters) -> Values:
-    """Under the names in CHANNEL."""
+    """The values of CHANNEL, in this order."""
     return (*publishes(counters), *deliveries(counters))
 
 
 def of_churn(broker: Broker) -> Values:
-    """Under the names in CHURN."""
+    """The values of CHURN, in this order."""
     churn = broker.churn
     return (
         churn.connections_opened,
@@ -114,12 +113,12 @@ def of_churn(broker: Broker) -> Values:
 
 
 def plus(one: Values, other: Values) -> Values:
-    """Both together."""
+    """The sum, number by number."""
     return tuple(map(int.__add__, one, other))
 
 
 class Totals:
-    """What clients and queues of one virtual host have come to, while a round goes on."""
+    """The totals of the clients and queues of one virtual host, during a round."""
 
     def __init__(self, vhost: VirtualHost) -> None:
         past = vhost.past.connections
@@ -129,15 +128,14 @@ class Totals:
 
     @property
     def values(self) -> Values:
-        """Under the names in VHOST."""
+        """The values of VHOST, in this order."""
         return (*self.clients, *self.bytes, *self.lengths)
 
 
 class Sampler:
-    """Of one broker. history: what it has seen. interval_s: from one round to the next, where rounds are short.
-    looked: done at the end of each round, another one then.
+    """Samples one broker, from start() to stop(). interval_s: time from one round to the next, if rounds are short.
 
-    It runs from start() to stop().
+    looked: an event that is set at the end of a round and then replaced.
     """
 
     def __init__(self, broker: Broker, turns: Turns, machine: Machine, interval_s: float = INTERVAL_S) -> None:
@@ -150,11 +148,11 @@ class Sampler:
         self.looked = asyncio.Event()
 
     def start(self) -> None:
-        """Look now, and then every few seconds."""
+        """Sample now, and then every few seconds."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop sampling."""
         if self._task is not None:
             self._task.cancel()
 
@@ -169,7 +167,7 @@ class Sampler:
             await asyncio.sleep(max(self._interval_s - spent_s, spent_s * SHARE))
 
     async def look(self) -> None:
-        """One round."""
+        """Run one round."""
         await self._look()
         looked, self.looked = self.looked, asyncio.Event()
         looked.set()
@@ -226,7 +224,7 @@ class Sampler:
 
 
 class Machine:
-    """What the process and its machine have to say of themselves."""
+    """Measures the process and its machine."""
 
     def __init__(self, broker: Broker, directory: str) -> None:
         self._broker = broker
@@ -235,7 +233,7 @@ class Machine:
         self._known = (0, 0, 1)  # bytes, files, threads
 
     def values(self) -> Values:
-        """Under the names in NODE."""
+        """The values of NODE, in this order."""
         sockets = len(self._broker.connections) - self._broker.leased
         process = self._process
         with contextlib.suppress(OSError), process.oneshot():  # without a free file descriptor the old values stay
@@ -244,7 +242,7 @@ class Machine:
         return (memory, files, sockets, threads, self.free_bytes())
 
     def free_bytes(self) -> int:
-        """What may still be written to the disk of the data directory."""
+        """Free bytes on the disk of the data directory."""
         try:
             return int(psutil.disk_usage(self._directory or "/").free)
         except OSError:
@@ -252,7 +250,7 @@ class Machine:
 
 
 def most_threads() -> int:
-    """How many threads this process may have, about: what its user and the machine may have. 2**20 if nobody says."""
+    """Approximate limit of threads for this process: that of its user or of the machine; 2**20 without a limit."""
     limits = [1 << 20]
     soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     if soft != resource.RLIM_INFINITY:

@@ -1,7 +1,7 @@
-"""The HTTP server: uvicorn's protocol in the event loop of the broker, with bounds on what a client may ask for.
+"""The HTTP server: uvicorn's protocol in the event loop of the broker, with limits for clients.
 
-Clients share places, by their addresses. Nobody holds one for nothing: there is a time for each thing that a client has
-to do next, which does not begin anew with each byte. What a client sends is looked at in pieces.
+Clients share a number of places, divided by address. No client may hold a place idle: each step that a client has to
+take has a timeout, which does not restart with each byte. The server parses input in pieces.
 """
 
 from __future__ import annotations
@@ -28,57 +28,57 @@ from leveret.auth.addresses import site
 from leveret.server.guests import TLS_S, reason
 from leveret.server.places import Places
 
-MAX_HEADERS = 16 << 10  # bytes of a request before its body, and of what is looked at in one piece
-MOST_LINES = 100  # of that
+MAX_HEADERS = 16 << 10  # maximum bytes of a request before its body, and of one piece of input
+MOST_LINES = 100  # maximum lines of a request before its body
 HEAD_END = re.compile(rb"\n\r?\n")
-KEEP_ALIVE_S = 75.0  # how long a client may ask for nothing
-REQUEST_S = 20.0  # how long a client may take to the end of the headers of a request
-LINGER_S = 5.0  # how long it may go on with a body that nobody reads
-SEND_S = 30.0  # how long it may take nothing of an answer
-SAFE = ("GET", "HEAD")  # what nobody needs to be through with whose client has gone
-SHARE = 2  # of all places, one address may have one part in so many
+KEEP_ALIVE_S = 75.0  # seconds that a connection may be idle between requests
+REQUEST_S = 20.0  # seconds that a client may take to send the headers of a request
+LINGER_S = 5.0  # seconds that it may go on sending a body that is not read
+SEND_S = 30.0  # seconds without progress in sending an answer
+SAFE = ("GET", "HEAD")  # methods that can be cancelled when the client disconnects
+SHARE = 2  # one address may take 1/SHARE of the places
 
 log = logging.getLogger("leveret.api")
 
 
 def _is_much(data: bytes) -> bool:
-    """Whether the request that this begins with has so many headers that it would take long to read them."""
+    """Whether the request at the start of this data has too many headers to parse quickly."""
     end = HEAD_END.search(data)
     return data.count(b"\n", 0, len(data) if end is None else end.start()) > MOST_LINES
 
 
 class Stage(Enum):
-    """What is going on with a client."""
+    """The state of a client's connection."""
 
-    HEAD = "it has begun with a request, or has just come"
-    ANSWER = "the application reads its body, or answers"
-    BODY = "it has its answer, and still sends its body"
-    IDLE = "it may ask for something else"
+    HEAD = "the client has just connected, or is sending the headers of a request"
+    ANSWER = "the application is reading the body or answering"
+    BODY = "the answer is complete, but the client is still sending its body"
+    IDLE = "the client may send another request"
 
 
 TIMES = {Stage.HEAD: REQUEST_S, Stage.BODY: LINGER_S, Stage.IDLE: KEEP_ALIVE_S}
-"""Seconds after which a client is cut off."""
+"""Timeouts in seconds, after which the server disconnects the client."""
 
 
 class Said:
-    """What uvicorn says of a client, in the log of the broker. name: of the client."""
+    """Writes uvicorn's messages about a client to the log of the broker. name: of the client."""
 
-    level = logging.WARNING  # uvicorn looks at it, and leaves out details then
+    level = logging.WARNING  # makes uvicorn leave out details
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def warning(self, text: str) -> None:
-        """The client did something wrong."""
+        """Log a mistake of the client."""
         log.warning("HTTP client %s: %s", self._name, text.strip().rstrip("."))
 
     def error(self, text: str, exc_info: BaseException | None = None) -> None:
-        """We did something wrong."""
+        """Log a bug in the server."""
         log.error("HTTP client %s: %s", self._name, text.strip().rstrip("."), exc_info=exc_info)
 
 
 class Visitor(H11Protocol):
-    """One client. site: what its address counts as. since_s: when it came. is_over: whether its socket is closed."""
+    """One client. site: the address group it counts for. since_s: when it connected. is_over: its socket is closed."""
 
     def __init__(self, config: Config, state: ServerState, places: Places[Visitor], host: str, name: str) -> None:
         self._presence = Presence(self.cut)
@@ -88,23 +88,23 @@ class Visitor(H11Protocol):
         self.since_s = time.monotonic()
         self.is_over = False
         self.name = name
-        self.task: asyncio.Task[None] | None = None  # which agrees on TLS
+        self.task: asyncio.Task[None] | None = None  # does the TLS handshake
         self._places = places
-        self._held = b""  # what it has sent, and is not looked at yet
+        self._held = b""  # input that is not parsed yet
         self._stage = Stage.ANSWER
         self._timer: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
-        self._unsent = 0  # bytes of answers at the last look
+        self._unsent = 0  # unsent bytes of answers at the last check
 
-    # -- its life
+    # -- connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """It may ask."""
+        """The connection is open."""
         super().connection_made(transport)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone."""
+        """The connection is closed."""
         super().connection_lost(exc)
         for timer in (self._timer, self._stall):
             if timer is not None:
@@ -113,13 +113,13 @@ class Visitor(H11Protocol):
         self.gone()
 
     def gone(self) -> None:
-        """Its socket is closed."""
+        """Give up its place: its socket is closed."""
         self.is_over = True
         self._presence.end()
         self._places.remove(self)
 
     def cut(self) -> None:
-        """Close its socket at once. Whoever still answers it has nobody to answer to."""
+        """Close its socket at once. An operation that is still answering sees that the client is gone."""
         self._places.remove(self)
         self._presence.is_gone = True
         if self._is_answered:
@@ -129,15 +129,15 @@ class Visitor(H11Protocol):
         elif self.task is not None:
             self.task.cancel()
 
-    # -- what it sends
+    # -- input
 
     def data_received(self, data: bytes) -> None:
-        """It has sent something."""
+        """The client sent data."""
         self._held += data
         self._look()
 
     def _look(self) -> None:
-        """Look at what it has sent, as far as it is time for that."""
+        """Parse its input, except for requests that must wait for the current answer."""
         at = 0
         while at < len(self._held) and not self.transport.is_closing():
             if self._is_answered and self.conn.their_state is not h11.SEND_BODY:
@@ -154,10 +154,10 @@ class Visitor(H11Protocol):
         self._watch()
 
     def send_400_response(self, msg: str) -> None:
-        """What it has sent is no HTTP; that can be answered unless something else is being answered."""
+        """Answer input that is not valid HTTP, unless another answer is being sent; then close the connection."""
         error = sys.exception()
         if error is not None:
-            error.__traceback__ = None  # through which it would keep itself, and all of this, until the next collection
+            error.__traceback__ = None  # avoids a reference cycle that would live until the next collection
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self._refuse(msg)
             if self.cycle is not None:
@@ -167,7 +167,7 @@ class Visitor(H11Protocol):
             self.transport.abort()
 
     def _refuse(self, reason: str) -> None:
-        """Answer as the API does to what makes no sense, and close the connection."""
+        """Answer 400 in the format of the API, and close the connection."""
         body = encode({"error": "bad_request", "reason": reason})
         headers = [
             (b"content-type", b"application/json"),
@@ -183,16 +183,16 @@ class Visitor(H11Protocol):
         self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """It may go on without another protocol; nobody has to be told."""
+        """Do not log it: the client may go on without another protocol."""
 
     @property
     def _is_answered(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    # -- what it is sent
+    # -- output
 
     def on_response_complete(self) -> None:
-        """It has its answer, or what is left of it waits to be sent."""
+        """The answer is complete: sent, or in the send buffer."""
         if _is_much(self.conn.trailing_data[0]):
             self.cut()
             return
@@ -200,14 +200,14 @@ class Visitor(H11Protocol):
         self._look()
 
     def pause_writing(self) -> None:
-        """It takes less than it is sent."""
+        """The client reads more slowly than the server sends."""
         super().pause_writing()
         if self._stall is None:
             self._unsent = self.transport.get_write_buffer_size()
             self._stall = self.loop.call_later(SEND_S, self._look_whether_stalled)
 
     def resume_writing(self) -> None:
-        """It has taken nearly all of it."""
+        """The send buffer is nearly empty again."""
         super().resume_writing()
         if self._stall is not None:
             self._stall.cancel()
@@ -216,16 +216,16 @@ class Visitor(H11Protocol):
     def _look_whether_stalled(self) -> None:
         unsent = self.transport.get_write_buffer_size()
         if unsent >= self._unsent:
-            log.info("HTTP client %s: cut off: it takes nothing of its answer", self.name)
+            log.info("HTTP client %s: disconnected: it does not read its answer", self.name)
             self.cut()
             return
         self._unsent = unsent
         self._stall = self.loop.call_later(SEND_S, self._look_whether_stalled)
 
-    # -- how long it may take
+    # -- timeouts
 
     def _watch(self) -> None:
-        """Begin to wait for what it has to do next, if that is something else than before."""
+        """Start the timeout for the client's next step, if the stage has changed."""
         stage = self._find_stage()
         if stage is self._stage:
             return
@@ -244,23 +244,23 @@ class Visitor(H11Protocol):
         return Stage.HEAD if self.cycle is None or self.conn.trailing_data[0] else Stage.IDLE
 
     def _lose_patience(self) -> None:
-        if self._stall is not None:  # there is more time to take an answer
+        if self._stall is not None:  # a slow answer has its own, longer timeout
             self._timer = self.loop.call_later(SEND_S, self._lose_patience)
             return
         if self._stage is not Stage.IDLE:
-            log.info("HTTP client %s: cut off: its request took too long", self.name)
+            log.info("HTTP client %s: disconnected: its request took too long", self.name)
         self.cut()
 
 
 class HttpServer:
-    """Serves an application to whoever is welcomed. places: for its clients, which several servers may share."""
+    """Serves an application to HTTP clients. places: for clients; several servers may share them."""
 
     def __init__(self, app: ASGIApp, places: Places[Visitor]) -> None:
         async def serve_until_stopped(scope: Scope, receive: Receive, send: Send) -> None:
             presence: Presence = scope["state"][PRESENCE]
             if scope["method"] in SAFE:
                 presence.task = asyncio.current_task()
-            with contextlib.suppress(asyncio.CancelledError):  # by stop(), or since it has gone: nobody has to be told
+            with contextlib.suppress(asyncio.CancelledError):  # by stop(), or because the client is gone
                 await app(scope, receive, send)
             presence.task = None
 
@@ -275,7 +275,7 @@ class HttpServer:
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            timeout_keep_alive=round(2 * KEEP_ALIVE_S),  # never reached: each Visitor looks after itself
+            timeout_keep_alive=round(2 * KEEP_ALIVE_S),  # never reached: each Visitor has its own timeouts
             h11_max_incomplete_event_size=MAX_HEADERS,
         )
         self._config.load()
@@ -284,16 +284,16 @@ class HttpServer:
         self._visitors: set[Visitor] = set()
 
     def welcome(self, raw: socket.socket, host: str, name: str, context: ssl.SSLContext | None) -> None:
-        """Serve a client that has just come, or close its socket. host: its address. name: for the log."""
+        """Serve a client that has just connected, or close its socket. host: its address. name: for the log."""
         places, at = self._places, site(host)
         is_much = places.count(at) >= max(places.most // SHARE, 1)
         if is_much or places.taken >= places.most:
             other = places.oldest(at) if is_much else places.find_room(at)
             if other is None:
                 raw.close()
-                log.warning("HTTP client %s: refused: there are %d of %d already", name, places.taken, places.most)
+                log.warning("HTTP client %s: refused: %d of %d places are taken", name, places.taken, places.most)
                 return
-            log.warning("HTTP client %s: cut off: it has to make room", other.name)
+            log.warning("HTTP client %s: disconnected: it has to make room for another client", other.name)
             other.cut()
         visitor = Visitor(self._config, self._state, places, host, name)
         places.add(visitor)
@@ -321,7 +321,7 @@ class HttpServer:
             visitor.gone()
 
     def stop(self) -> None:
-        """Cut off those that are there."""
+        """Disconnect all clients."""
         for visitor in [*self._visitors, *self._state.connections]:
             assert isinstance(visitor, Visitor)
             visitor.cut()

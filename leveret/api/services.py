@@ -1,4 +1,4 @@
-"""Services: what the answers of the API are made from."""
+"""Services: the objects that the operations of the API use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from leveret.server.performer import Performer
 
 @dataclass(frozen=True)
 class Port:
-    """One that the broker listens on. protocol: amqp, http or http/prometheus; with TLS amqp/ssl, https."""
+    """A port that the broker listens on. protocol: amqp, http or http/prometheus; with TLS amqp/ssl, https."""
 
     protocol: str
     host: str
@@ -32,16 +32,16 @@ class Port:
 
     @property
     def is_tls(self) -> bool:
-        """Whether a certificate is used."""
+        """Whether the port uses TLS."""
         return self.protocol in ("amqp/ssl", "https")
 
 
 @dataclass
 class Facts:
-    """What the node knows of itself and the broker does not. ports: those it listens on, as they are opened.
+    """Facts about the node that the broker does not know. ports: those it listens on, added as they open.
 
-    prefix: of all paths, behind a proxy. interval_s: how long it is from one look at what is counted to the next.
-    disk: what its log does; None in memory. places: for clients of HTTP.
+    prefix: of all paths, behind a proxy. interval_s: seconds between two samples of the statistics. disk: counters of
+    the log on disk; None without a data directory. places: maximum number of HTTP clients.
     """
 
     data_directory: str
@@ -58,7 +58,9 @@ class Facts:
 
 
 class Services:
-    """Of one API. attempts: to log in, by protocol. streams, walks: of events and through queues, by users' names."""
+    """The services of one API. attempts: logins, by protocol. streams, walks: running event streams and walks through
+    queues, by user name.
+    """
 
     def __init__(
         self,
@@ -81,7 +83,7 @@ class Services:
         self.sessions = Sessions(broker.users)
         self.streams: Counter[str] = Counter()
         self.walks: Counter[str] = Counter()
-        self.traces = 0  # that go on
+        self.traces = 0  # running traces
         self.leases = Leases(broker, driver, facts.places)
         self.machine = Machine(broker, facts.data_directory)
         self.sampler = Sampler(broker, self.turns, self.machine, facts.interval_s)
@@ -94,21 +96,21 @@ class Services:
 
     @property
     def prefix(self) -> str:
-        """What comes before all paths, behind a proxy."""
+        """The prefix of all paths, behind a proxy."""
         return self.facts.prefix
 
     @property
     def cluster_name(self) -> str:
-        """What an administrator has called it; the name of the node, until then."""
+        """The cluster name that an administrator set; by default the name of the node."""
         text = self.broker.parameters.globals.get("cluster_name")
         name = None if text is None else json.loads(text)
         return name if isinstance(name, str) else self.node
 
     @property
     def cluster_id(self) -> str:
-        """What stays the same when an administrator renames the cluster."""
+        """An id that stays the same when an administrator renames the cluster."""
         return f"rabbitmq-cluster-id-{hashlib.sha256(self.node.encode()).hexdigest()[:22]}"
 
     def is_node(self, name: str) -> bool:
-        """Whether somebody means this node, perhaps by the name that RabbitMQ would give it."""
+        """Whether the name means this node; accepts the names that RabbitMQ would use."""
         return name in (self.node, f"rabbit@{socket.gethostname()}", "rabbit@localhost")

@@ -1,9 +1,9 @@
-"""Sessions: browsers that have logged in once, known by a cookie.
+"""Sessions of browsers that have logged in, identified by a cookie.
 
-A session is a random token, of which only a hash is kept. It ends after LIFETIME_S, with the user, with another
-password of the user, and when there are too many. Whoever changes something by a cookie has to show that it is not
-another site that has sent the request: by a second token that only the answer to the login told, and that is computed
-from the first.
+The cookie holds a random token, of which only a hash is stored. A session ends after LIFETIME_S, when the user is
+deleted or gets a new password, and when there are too many sessions. Requests with a cookie that change something must
+also send a CSRF token, to show that no other site sent them. It is computed from the first token, and only the answer
+to the login contains it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ from leveret.core.access.user import Credential, User
 from leveret.core.access.users import Users
 
 LIFETIME_S: Final = 8 * 3600.0
-MOST: Final = 1_000  # at once; the oldest ends for a new one
+MOST: Final = 1_000  # sessions at once; a new one ends the oldest
 MOST_OF_USER: Final = 20
 
 
 @dataclass(eq=False)
 class Session:
-    """One. credential: that the user had. is_local: begun on this machine, and good only there. until_s: its end."""
+    """One session. credential: the user's at login. is_local: begun on this machine, and valid only there. until_s: its
+    end.
+    """
 
     user: User
     credential: Credential
@@ -38,7 +40,7 @@ class Session:
 
 
 class Sessions:
-    """All of one API. now: in seconds, that never goes back."""
+    """The sessions of one API. now: a monotonic clock, in seconds."""
 
     def __init__(self, users: Users, now: Callable[[], float] = time.monotonic) -> None:
         self._users = users
@@ -50,7 +52,7 @@ class Sessions:
         return len(self._sessions)
 
     def begin(self, user: User, host: str) -> str:
-        """A new session of a user who has just logged in from an address. Returns: its token."""
+        """Begin a session for a user who has just logged in. host: the client's address. Returns: the token."""
         for session in list(self._sessions.values()):
             if not self.is_good(session):
                 self.end(session)
@@ -66,7 +68,7 @@ class Sessions:
         return token
 
     def find(self, token: str, host: str) -> Session | None:
-        """The session of a token that was sent from an address; None if there is none any more."""
+        """The session of a token; None if it has ended. host: the client's address."""
         session = self._sessions.get(_digest(token))
         if session is None or (session.is_local and not is_loopback(host)):
             return None
@@ -76,7 +78,7 @@ class Sessions:
         return session
 
     def is_good(self, session: Session) -> bool:
-        """Whether it goes on."""
+        """Whether the session is still valid."""
         user = session.user
         return (
             self._sessions.get(session.digest) is session
@@ -86,15 +88,15 @@ class Sessions:
         )
 
     def end(self, session: Session) -> None:
-        """It is over."""
+        """End a session."""
         self._sessions.pop(session.digest, None)
 
     def csrf_token(self, token: str) -> str:
-        """What has to be sent beside the cookie with this token, to change something."""
+        """The CSRF token that must accompany the cookie with this token in requests that change something."""
         return hmac.new(self._key, token.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
     def is_csrf_token(self, token: str, given: str) -> bool:
-        """Whether that is so."""
+        """Whether the given CSRF token belongs to this token."""
         return hmac.compare_digest(self.csrf_token(token).encode(), given.encode("utf-8", "surrogateescape"))
 
 

@@ -1,7 +1,7 @@
-"""Sharing: what there is little of goes in turn to those who ask, so that who asks for much leaves others their part.
+"""Sharing: clients take turns at scarce resources, so that a client with many requests cannot starve the others.
 
-Whoever comes from one address as one user is one, however many connections there are. For whom something is done is
-noted where a request begins, and known to all that is awaited for it.
+One address and one user count as one client, however many connections there are. The client is set at the start of a
+request, in a context variable.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from types import TracebackType
 
 from leveret.auth.addresses import site
 
-PART = 2  # of what there are places for, one may have one part in so many
+PART = 2  # one client may take 1/PART of the places
 
 _who: ContextVar[str] = ContextVar("who", default="")  # the broker itself
 
 
 def begin_for(host: str, user: str = "") -> None:
-    """From now on, this task works for whoever asks from this address, as this user once that is known."""
+    """Set the client of this task. host: its address. user: its name, once known."""
     _who.set(f"{site(host)} {user}")
 
 
 def who() -> str:
-    """For whom this task works."""
+    """The client that this task works for."""
     return _who.get()
 
 
 class Line:
-    """Those who wait. The next one is of whoever has not had a turn for longest."""
+    """Waiting tasks. The next one is of the client whose last turn is longest ago."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
@@ -39,7 +39,7 @@ class Line:
         return bool(self._waiting)
 
     async def wait(self, pass_on: Callable[[], None]) -> None:
-        """Wait to be called. pass_on: called if that was so, and is of no use any more."""
+        """Wait for a turn. pass_on: called if the task was cancelled after it got its turn."""
         called = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(who(), deque()).append(called)
         try:
@@ -50,7 +50,7 @@ class Line:
             raise
 
     def call(self) -> bool:
-        """Let the next one go on. Returns: whether there was one."""
+        """Give the next task its turn. Returns: whether there was one."""
         while self._waiting:
             whose, queue = next(iter(self._waiting.items()))
             del self._waiting[whose]
@@ -65,7 +65,7 @@ class Line:
 
 
 class Few:
-    """As many as may do something at once. Use: async with few: ..."""
+    """A fair semaphore. most: how many tasks may hold it at once. Use: async with few: ..."""
 
     def __init__(self, most: int) -> None:
         self._free = most
@@ -88,14 +88,14 @@ class Few:
 
 
 class Parts:
-    """Places, of which nobody has more than a part. Who gets none is refused."""
+    """Places, of which each client may take a part. Does not wait: take() fails if there is no place."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._taken: Counter[str] = Counter()
 
     def take(self) -> str | None:
-        """Take a place. Returns: what gives it back, None if there is none to be had."""
+        """Take a place. Returns: the value for give(), None if no place is free."""
         place = who()
         if self._taken.total() >= self._most or self._taken[place] >= max(self._most // PART, 1):
             return None
@@ -103,7 +103,7 @@ class Parts:
         return place
 
     def give(self, place: str) -> None:
-        """Give it back."""
+        """Give a place back."""
         self._taken[place] -= 1
         if not self._taken[place]:
             del self._taken[place]

@@ -1,4 +1,4 @@
-"""Statistics, as they stand in answers: numbers as they are now, each with its rate and, if asked for, its samples."""
+"""Statistics in answers: current numbers, each with its rate and, if requested, its samples."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from leveret.api.query import Query, Span
 
 
 class Sample(msgspec.Struct):
-    """A number at a time in milliseconds since 1970."""
+    """A number at a time. timestamp: milliseconds since 1970."""
 
     sample: int
     timestamp: int
 
 
 class Details(msgspec.Struct, frozen=True):
-    """rate: by which a number grows in a second. The others stand there if samples are asked for."""
+    """rate: growth of a number per second. The other fields are present only if samples are requested."""
 
     rate: float
     samples: list[Sample] | UnsetType = UNSET
@@ -34,7 +34,7 @@ NO_DETAILS = Details(0.0)
 
 
 def details(series: Numbers | None, name: str, span: Span | None) -> Details:
-    """What a number does. Source: rabbit_mgmt_stats.erl."""
+    """Rate and samples of a number. Source: rabbit_mgmt_stats.erl."""
     if series is None:
         return NO_DETAILS if span is None else Details(0.0, [], 0.0, 0.0)
     rate = series.rate(name)
@@ -52,7 +52,7 @@ def details(series: Numbers | None, name: str, span: Span | None) -> Details:
 def with_details(
     names: Iterable[str], places: dict[str, int], values: Values, series: Numbers | None, span: Span | None
 ) -> Statistics:
-    """NAME and NAME_details for each of these names. places: of all that are in values."""
+    """NAME and NAME_details for each of these names. places: positions of names in values."""
     found: Statistics = {}
     for name in names:
         found[name] = values[places[name]]
@@ -61,7 +61,7 @@ def with_details(
 
 
 def idle_since(series: Series | None) -> str | UnsetType:
-    """Since when nothing has changed, where that is so for a while."""
+    """The time of the last change; UNSET if the numbers changed in the last sample."""
     if series is None or series.is_moving:
         return UNSET
     return stamp(series.changed_ms)
@@ -73,5 +73,5 @@ def stamp(at_ms: int) -> str:
 
 
 def spans(query: Query) -> dict[str, Span | None]:
-    """What is asked for, by kind."""
+    """The requested ranges of samples, by kind."""
     return {kind: query.span(kind) for kind in ("lengths", "msg_rates", "data_rates", "node_stats")}

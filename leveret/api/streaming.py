@@ -1,4 +1,4 @@
-"""Streaming: answers that are made while they are sent, until there is no more or nobody is there any more."""
+"""Streaming: answers that are made while they are sent, until their end or until the client disconnects."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PRESENCE = "presence"  # of the client, in the state of a scope
 
 
 class Presence:
-    """is_gone: whether the client has gone. cut: closes its connection at once. on_gone: called when it goes; None for
-    nobody.
+    """is_gone: whether the client has disconnected. cut: closes its connection at once. on_gone: called when it
+    disconnects, or None.
 
-    task: what is of no use when it has gone, None for nothing.
+    task: cancelled when the client disconnects, or None.
     """
 
     __slots__ = ("cut", "is_gone", "on_gone", "task")
@@ -28,7 +28,7 @@ class Presence:
         self.task: asyncio.Task[object] | None = None
 
     def end(self) -> None:
-        """It has gone, and nothing is left that would keep it in memory."""
+        """The client has disconnected: notify, and drop all references to it."""
         self.is_gone = True
         self.cut = _nothing
         on_gone, self.on_gone = self.on_gone, None
@@ -40,14 +40,14 @@ class Presence:
 
 
 def _nothing() -> None:
-    """For a client that has gone already, or has no connection."""
+    """For a client that has already disconnected, or has no connection."""
 
 
 class Stream(Response):
-    """An answer in pieces, which leaves no circle of references behind: those stay in memory for a while.
+    """An answer in pieces. It leaves no reference cycle behind, which would stay in memory until the next collection.
 
-    headers: with Content-Length where the size is known. What the pieces do behind the last one is done when that has
-    been sent; where the client has gone before, they end at the piece that was not.
+    headers: include Content-Length if the size is known. Code of the generator after its last piece runs when that
+    piece has been sent; if the client disconnects before, the generator is closed at the first piece not sent.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Stream(Response):
         self._pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the answer."""
         presence: Presence = scope["state"][PRESENCE]
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async with contextlib.aclosing(self._pieces) as pieces:

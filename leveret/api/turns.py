@@ -1,7 +1,7 @@
-"""Turns: whoever asks the API for much gets it in pieces, and clients of the broker are served in between.
+"""Turns: the API does long work in slices, and the broker serves its clients in between.
 
-However many ask, one of them works at a time, and all of them together about SLICE_S in a turn of the event loop. Who
-has rested waits behind the others; sharing.py says who counts as one.
+One task works at a time, and all of them together for about SLICE_S in one iteration of the event loop. A task that
+has rested waits behind the others; see sharing.py for what counts as one client.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from leveret.api.sharing import Few, Line, Parts
 
 SLICE_S = 0.001
 FEW = 4
-MOST_LISTS = 64  # that are being sent at once: each remembers what it has to send
-MOST_DOCUMENTS = 8  # the same: each is in memory as a whole
+MOST_LISTS = 64  # lists being sent at once: each holds its items in memory
+MOST_DOCUMENTS = 8  # documents being sent at once: each is in memory as a whole
 
 
 class Turns:
-    """Of one API. Use: async with turns: ... await turns.rest() after each small piece of work.
+    """The turns of one API. Use: async with turns: ... await turns.rest() after each small piece of work.
 
-    few: to be held in front of a turn that keeps much in memory. lists, documents: places for those being sent.
+    few: hold it before a turn that keeps much in memory. lists, documents: places for those being sent.
     """
 
     def __init__(self) -> None:
@@ -30,10 +30,10 @@ class Turns:
         self.lists = Parts(MOST_LISTS)
         self.documents = Parts(MOST_DOCUMENTS)
         self._line = Line()
-        self._is_taken = False  # somebody works, or will when the event loop comes to it
-        self._worker: asyncio.Task[object] | None = None  # who works
-        self._until_s = 0.0  # when this turn of the event loop has had enough of it
-        self._is_counting = False  # whether somebody has worked in this turn of the event loop
+        self._is_taken = False  # a task works, or is scheduled to
+        self._worker: asyncio.Task[object] | None = None  # the task that works
+        self._until_s = 0.0  # when the slice of this iteration of the event loop ends
+        self._is_counting = False  # whether a task has worked in this iteration of the event loop
 
     async def __aenter__(self) -> Turns:
         await self._begin()
@@ -42,17 +42,17 @@ class Turns:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._worker is asyncio.current_task():  # not so for one that was cancelled while it waited for its turn
+        if self._worker is asyncio.current_task():  # False for a task that was cancelled while it waited for its turn
             self._end()
 
     async def rest(self) -> None:
-        """Let others have their turn, if this one has been long enough. What is looked at may change meanwhile."""
+        """Let others have their turn, if the slice is over. The broker's state may change meanwhile."""
         if time.perf_counter() >= self._until_s:
             self._end()
             await self._begin()
 
     async def away(self, waiting: Awaitable[object]) -> None:
-        """Wait for something, while others have their turns."""
+        """Await something while others have their turns."""
         self._end()
         try:
             await waiting
@@ -71,7 +71,7 @@ class Turns:
             asyncio.get_running_loop().call_soon(self._count_anew)
 
     def _hand_on(self) -> None:
-        """Let the next one work, from the next turn of the event loop on, unless somebody does already."""
+        """Let the next task work, from the next iteration of the event loop on, unless one already does."""
         if not self._is_taken:
             self._is_taken = self._line.call()
 

@@ -1,7 +1,7 @@
-"""The files of the web UI (`leveret/ui`), as they are: modules, styles and one page that loads them.
+"""Serves the files of the web UI (`leveret/ui`) unchanged: modules, styles and one page that loads them.
 
-They are for anybody: what they show comes from the API, which asks who somebody is. A file has the version of all files
-in its address, so that browsers keep it for good, and a page never mixes files of two versions.
+They need no login: the data that they show comes from the API, which does. The URL of a file contains the version of
+all files, so that browsers can cache it forever, and a page never mixes files of two versions.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from starlette.routing import Route
 
 FOLDER: Final = Path(__file__).parent.parent / "ui"
 INDEX: Final = "index.html"
-LOOK_S: Final = 1.0  # from one look at the files to the next
-PIECE: Final = 32 << 10  # bytes that are compressed at once
+LOOK_S: Final = 1.0  # minimum seconds between two checks for changed files
+PIECE: Final = 32 << 10  # bytes that are compressed in one step
 MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -36,13 +36,13 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
 }
 FOR_GOOD: Final = "public, max-age=31536000, immutable"
 IMPORT_MAP: Final = re.compile(rb'<script type="importmap">(.*?)</script>', re.DOTALL)
-BASE: Final = b"{base}"  # what stands in the page for the address of the files
+BASE: Final = b"{base}"  # placeholder in the page for the URL of the files
 PREFIX: Final = b"{prefix}"
 
 
 @dataclass(frozen=True)
 class File:
-    """One. packed: compressed with gzip."""
+    """A file of the web UI. packed: compressed with gzip."""
 
     plain: bytes
     packed: bytes
@@ -50,7 +50,7 @@ class File:
 
 
 async def _pack(content: bytes) -> bytes:
-    """Compress in pieces, so that nobody waits for it."""
+    """Compress in steps, so that the event loop is not blocked."""
     packer = zlib.compressobj(9, wbits=31)
     packed = bytearray()
     for at in range(0, len(content), PIECE):
@@ -60,9 +60,9 @@ async def _pack(content: bytes) -> bytes:
 
 
 class WebUi:
-    """The files, which are read when they are asked for. prefix: of all addresses, behind a proxy.
+    """The files, read on first request. prefix: of all URLs, behind a proxy.
 
-    now: in seconds, that never goes back.
+    now: a monotonic clock, in seconds.
     """
 
     def __init__(self, prefix: str, folder: Path = FOLDER, now: Callable[[], float] = time.monotonic) -> None:
@@ -75,7 +75,7 @@ class WebUi:
         self._policy = ""
 
     def routes(self) -> list[Route]:
-        """Where they are."""
+        """The routes of the page and its files."""
         return [Route("/", self._show), Route("/ui/{version}/{path:path}", self._send)]
 
     async def _show(self, http: HttpRequest) -> Response:
@@ -94,8 +94,8 @@ class WebUi:
         return _respond(http, file, {"Cache-Control": FOR_GOOD if version == self._version else "no-cache"})
 
     def _look(self) -> None:
-        """See whether files have changed, as they do while somebody works on them; that is looked at now and then only,
-        since anybody may ask, and it takes milliseconds.
+        """Check whether files have changed, as during development. At most once in LOOK_S: any client may trigger this,
+        and it takes milliseconds.
         """
         if self._now() < self._looks_at_s:
             return
@@ -111,7 +111,7 @@ class WebUi:
             self._files.clear()
 
     async def _file(self, path: str) -> File | None:
-        """One of the files, None if there is none of this name."""
+        """A file by its path, None if it does not exist."""
         found = self._files.get(path)
         if found is None:
             where = self._folder / path
@@ -130,7 +130,7 @@ class WebUi:
 
 
 def policy(page: bytes) -> str:
-    """What a browser may load and run for a page: the files, and the import map that stands in it."""
+    """The Content-Security-Policy of a page: allows the files, and the import map in the page."""
     hashes = [hashlib.sha256(text).digest() for text in IMPORT_MAP.findall(page)]
     scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in hashes)
     return (

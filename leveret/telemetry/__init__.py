@@ -1,1 +1,1 @@
-"""Spans for OpenTelemetry. Needs the extra `opentelemetry`, and is loaded only when spans are asked for."""
+"""Spans for OpenTelemetry. Needs the extra `opentelemetry`; loaded only if spans are enabled."""

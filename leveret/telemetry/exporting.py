@@ -1,9 +1,9 @@
-"""Exporting: the thread that sends spans to a collector, and what the log says of it.
+"""Exporting: the thread that sends spans to a collector, and its messages in the log.
 
-The thread is the SDK's BatchSpanProcessor: its queue has a bound, beyond which the oldest spans are lost, and whoever
-fills it never waits. To make bytes of spans keeps it busy; so that the event loop has its turn in between, threads
-change more often than Python lets them. Where spans go, with what headers, certificates and time limits, the standard
-variables of OpenTelemetry say, which the SDK reads.
+The thread is the SDK's BatchSpanProcessor. Its queue is bounded: when it is full, the oldest spans are dropped, and the
+event loop never waits. Encoding spans keeps the thread busy, so threads switch more often than Python's default, to let
+the event loop run. The SDK reads the endpoint, headers, certificates and timeouts from OpenTelemetry's standard
+environment variables.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-TURN_S: Final = 0.0005  # for which a thread of this process goes on when another one wants to
-LAST: Final = "last spans"  # the name of the thread that waits until they are sent
-LAST_S: Final = 1.0  # for the last spans, at the end of the broker
-QUIET_S: Final = 60.0  # between two words of the SDK about the same
+TURN_S: Final = 0.0005  # interval in seconds at which threads switch
+LAST: Final = "last spans"  # the name of the thread that sends the last spans
+LAST_S: Final = 1.0  # seconds to send the last spans when the broker stops
+QUIET_S: Final = 60.0  # minimum seconds between two similar log messages of the SDK
 PATH: Final = "/v1/traces"
 OFF: Final = logging.CRITICAL + 1
 
@@ -30,40 +30,40 @@ log = logging.getLogger("leveret.telemetry")
 
 
 class Overheard(logging.Handler):
-    """Says in the broker's log what the SDK says in its own: each of its loggers once, until listen().
+    """Copies messages from the SDK's loggers to the broker's log: one from each logger, until listen().
 
-    A logger that has said something is turned off: for each span that finds no room, it would take longer to say what
-    nobody hears than the span takes.
+    A logger that has logged a message is turned off: otherwise it would log one for each dropped span, which takes
+    longer than the span itself.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._turned_off: list[logging.Logger] = []
-        self._told_s = 0.0  # when
+        self._told_s = 0.0  # time of the last message
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it."""
+        """Log a message, and turn its logger off."""
         logger = logging.getLogger(record.name)
         logger.setLevel(OFF)
         self._turned_off.append(logger)
         self._told_s = monotonic()
         reason = record.exc_info[1] if record.exc_info else None
         said = record.getMessage().rstrip(".") + (f": {reason}" if reason is not None else "")
-        log.warning("OpenTelemetry: %s; there may be more of this than is told", said)
+        log.warning("OpenTelemetry: %s; further messages of this kind may not be logged", said)
 
     def listen(self, at_once: bool) -> None:
-        """What comes now is news; unless at_once, only when nothing was told for a while."""
+        """Turn the loggers on again; unless at_once, only if no message was logged for a while."""
         if at_once or monotonic() - self._told_s > QUIET_S:
             while self._turned_off:
                 self._turned_off.pop().setLevel(logging.NOTSET)
 
     def mute(self) -> None:
-        """Say nothing more."""
+        """Log no more messages."""
         self.setLevel(OFF)
 
 
 class Telling(SpanExporter):
-    """An exporter around another one. has_failed: whether the last batch could not be delivered."""
+    """Wraps an exporter and logs when it recovers. has_failed: whether the last batch could not be sent."""
 
     def __init__(self, inner: SpanExporter, overheard: Overheard) -> None:
         self.has_failed = False
@@ -71,7 +71,7 @@ class Telling(SpanExporter):
         self._overheard = overheard
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send a batch. Called in the thread."""
+        """Send a batch. Runs in the thread."""
         had_failed = self.has_failed
         try:
             result = self._inner.export(spans)
@@ -82,19 +82,19 @@ class Telling(SpanExporter):
         if not self.has_failed:
             self._overheard.listen(had_failed)
             if had_failed:
-                log.warning("spans arrive at the collector again")
+                log.warning("sending spans to the collector works again")
         return result
 
     def shutdown(self) -> None:
-        """Send nothing more; what waits to be tried again is given up."""
+        """Stop sending; drop batches that wait for a retry."""
         self._inner.shutdown()
 
 
 class Export:
-    """The way of the spans of one broker. processor: takes them.
+    """Exports the spans of one broker. processor: accepts them.
 
-    endpoint: a URL, to which PATH is added if it does not end so; empty for what the variables say.
-    Raises: Exception of any kind for what is wrong in the variables.
+    endpoint: a URL, to which PATH is added if it does not end with it; empty to use the environment variables.
+    Raises: any kind of Exception if the environment variables are not valid.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -108,7 +108,7 @@ class Export:
         sys.setswitchinterval(TURN_S)
 
     def close(self) -> None:
-        """Send what there is, for LAST_S at most; nothing that takes longer, and nothing where nobody takes it."""
+        """Send the remaining spans, for at most LAST_S; drop them if the collector is unreachable."""
         ending = threading.Thread(target=self.processor.shutdown, name=LAST, daemon=True)
         ending.start()
         if not self._exporter.has_failed:
@@ -120,6 +120,6 @@ class Export:
 
 
 def _full(endpoint: str) -> str:
-    """Where traces go, at an endpoint for everything."""
+    """The URL for traces at a general endpoint."""
     endpoint = endpoint.rstrip("/")
     return endpoint if endpoint.endswith(PATH) else endpoint + PATH

@@ -1,8 +1,9 @@
-"""Messages: a span for each publish and one for each delivery that is traced.
+"""Messages: a span for each traced publish and for each traced delivery.
 
-Names and attributes follow OpenTelemetry's conventions for messaging and for RabbitMQ; what these do not have begins
-with leveret. A publish lasts from its arrival until it is confirmed, or is in its queues when nobody waits for that; a
-delivery until it is settled. Both belong to the trace that the message comes with, if there is one.
+Names and attributes follow OpenTelemetry's conventions for messaging and for RabbitMQ; other attributes begin with
+leveret. The span of a publish lasts from its arrival until it is confirmed, or until it is in its queues without
+confirm mode; the span of a delivery until it is settled. Both belong to the trace in the headers of the message, if
+there is one.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ OUTCOMES: Final = {
     DISCARD: "rejected",
     OPEN: "outstanding",
 }
-GENERATED: Final = "amq.gen-"  # how the names of queues begin that the broker has named
+GENERATED: Final = "amq.gen-"  # prefix of queue names that the broker generates
 STATE: Final = b"tracestate"
 
 log = logging.getLogger("leveret.telemetry")
 
 
 class Publish(Follower):
-    """A publish that is traced. creation: the context that all spans of the message belong to."""
+    """A traced publish. creation: the context to which all spans of the message belong."""
 
     def __init__(self, spans: Spans, begun: Begun, name: str, attributes: Attributes, outcome: str) -> None:
         self.creation: SpanContext = begun.context if begun.parent is None else begun.parent
@@ -50,7 +51,7 @@ class Publish(Follower):
         self._outcome = outcome
 
     def on_published(self, is_confirmed: bool, how: int) -> None:
-        """The span is over."""
+        """End the span."""
         outcome, error = "confirmed" if is_confirmed else self._outcome, ""
         if how:
             outcome, error = "refused", "nack"
@@ -59,7 +60,7 @@ class Publish(Follower):
 
 
 class Delivery:
-    """A delivery that is traced."""
+    """A traced delivery."""
 
     __slots__ = ("attributes", "begun", "creation", "name")
 
@@ -100,7 +101,7 @@ class MessageTracer(Tracer):
         parent: TraceParent | None,
         follower: object,
     ) -> Delivery:
-        """Begin the span of a delivery; with no_ack, that is all of it."""
+        """Begin the span of a delivery; with no_ack, also end it."""
         message = entry.message
         if isinstance(follower, Publish):
             creation = follower.creation
@@ -125,13 +126,13 @@ class MessageTracer(Tracer):
         return delivery
 
     def settled(self, delivery: object, how: int) -> None:
-        """The span of a delivery is over."""
+        """End the span of a delivery."""
         assert isinstance(delivery, Delivery)
         self._end(delivery, OUTCOMES[how])
 
     def limited(self, count: int) -> None:
-        """Say so."""
-        log.warning("%d publishes and deliveries have got no span, since there are too many; see --otlp-limit", count)
+        """Log how many spans the limit has left out."""
+        log.warning("%d publishes and deliveries were not traced, because there are too many; see --otlp-limit", count)
 
     def _end(self, delivery: Delivery, outcome: str) -> None:
         attributes = {**delivery.attributes, "leveret.outcome": outcome}
@@ -140,7 +141,7 @@ class MessageTracer(Tracer):
 
 
 def _attributes(word: str, kind: str, client: Client, message: Message, destination: str) -> dict[str, Value]:
-    """What spans of publishes and deliveries have in common. word: the operation. kind: of it."""
+    """The common attributes of publishes and deliveries. word: the operation. kind: its type."""
     assert isinstance(client, Party)
     found: dict[str, Value] = {
         "messaging.system": "rabbitmq",
@@ -162,18 +163,18 @@ def _attributes(word: str, kind: str, client: Client, message: Message, destinat
 
 
 def _join(*names: str) -> str:
-    """A destination as the conventions write it: exchange, routing key and queue, without what is empty or twice."""
+    """A destination as in the conventions: exchange, routing key and queue, without empty or repeated names."""
     told = [name for place, name in enumerate(names) if name and (place == 0 or name not in names[1:place])]
     return ":".join(map(_address, told)) or "amq.default"
 
 
 def _address(name: str) -> str:
-    """A name that can be shown: whoever knows the rest of that of a way back could answer in place of the server."""
+    """A name that is safe to show. A full reply-to name would let others send replies in place of the server."""
     return REPLY_TO if name.startswith(REPLY_PREFIX) else text(name)
 
 
 def _known(name: str) -> str:
-    """The same for the name of a span, of which there should not be a new one for each temporary queue."""
+    """A name for span names, without generated names: they would create a new span name for each temporary queue."""
     return "" if name.startswith(GENERATED) else name
 
 

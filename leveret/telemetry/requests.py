@@ -1,4 +1,4 @@
-"""Requests: a span for each request of the HTTP API that is traced, from its head until all of the answer is sent."""
+"""Requests: a span for each traced request of the HTTP API, from its headers until the whole answer is sent."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from leveret.core.turn.clock import Clock
 from leveret.telemetry.spans import LONGEST, Spans, Value, context_of, text
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY")
-OTHER: Final = "_OTHER"  # as the conventions call all methods that they do not know
+OTHER: Final = "_OTHER"  # name of unknown methods in the conventions
 CONVERTOR: Final = re.compile(r":\w+\}")
-FAILURES: Final = 500  # statuses from here on are the broker's mistakes
+FAILURES: Final = 500  # statuses from here on are errors of the broker
 
 
 class RequestTracer:
-    """An application with spans around another one."""
+    """Wraps an application, with a span for each request."""
 
     def __init__(self, app: ASGIApp, spans: Spans, sampler: Sampler, clock: Clock, per_second: int) -> None:
         self._app = app
@@ -30,7 +30,7 @@ class RequestTracer:
         self._allowance = Allowance(per_second)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Pass a request to the application, with a span if it is sampled."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -66,12 +66,12 @@ class RequestTracer:
 
 
 def _headers(scope: Scope) -> dict[bytes, str]:
-    """The headers; of two with one name, the first counts."""
+    """The headers by name; the first of repeated headers."""
     return {name: value.decode("latin-1") for name, value in reversed(scope["headers"])}
 
 
 def _attributes(scope: Scope, headers: dict[bytes, str]) -> dict[str, Value]:
-    """What is known of a request when it has been answered: its router has left the route in the scope."""
+    """The attributes of a request after it was answered, when the router has set the route in the scope."""
     method = scope["method"]
     found: dict[str, Value] = {
         "http.request.method": method if method in METHODS else OTHER,

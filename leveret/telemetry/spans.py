@@ -1,7 +1,7 @@
-"""Spans: makes spans that are over, and leaves them to the SDK's thread, which sends them.
+"""Spans: creates finished spans and passes them to the SDK's thread, which sends them.
 
-A span is made at its end, of what was noted at its beginning, as a ReadableSpan: what the SDK's own tracer does costs
-seven times as much, and its sampling and its context are not needed here.
+A span is created as a ReadableSpan at its end, from data noted at its beginning. The SDK's own tracer costs seven times
+as much, and its sampling and context are not needed here.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Value = str | int | bool
 Attributes = Mapping[str, Value]
 
 SERVICE: Final = "leveret"
-LONGEST: Final = 255  # characters of a value that a client has chosen
+LONGEST: Final = 255  # maximum characters of a value from a client
 FINE: Final = Status(StatusCode.UNSET)
 SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 REMOTE: Final = True
 
 
 class Spans:
-    """Of one broker. processor: gets them."""
+    """The spans of one broker. processor: receives them."""
 
     def __init__(self, processor: SpanProcessor, node: str) -> None:
         self._processor = processor
@@ -38,7 +38,7 @@ class Spans:
         self._scope = InstrumentationScope(SERVICE, __version__)
 
     def begin(self, parent: SpanContext | None) -> Begun:
-        """Note that something begins now. parent: what it is a part of; None for a trace of its own."""
+        """Note the beginning of a span. parent: its parent; None for a new trace."""
         return Begun(parent)
 
     def end(
@@ -50,7 +50,7 @@ class Spans:
         links: Sequence[Link] = (),
         error: str = "",
     ) -> None:
-        """It is over. error: what went wrong, empty for nothing."""
+        """End a span. error: type of the error, empty for none."""
         span = ReadableSpan(
             name,
             begun.context,
@@ -70,7 +70,7 @@ class Spans:
 
 
 class Begun:
-    """Something that has begun. context: its trace and its id. parent: what it is a part of. at_ns: when it began."""
+    """A span that has begun. context: its trace and id. parent: context of its parent. at_ns: when it began."""
 
     __slots__ = ("at_ns", "context", "parent")
 
@@ -83,7 +83,7 @@ class Begun:
 
 
 def context_of(parent: TraceParent | None, state: str = "") -> SpanContext | None:
-    """The context that came with a message or a request. state: its tracestate, empty for none."""
+    """The trace context of a message or a request. state: its tracestate, empty for none."""
     if parent is None:
         return None
     found = TraceState.from_header([state]) if state else None
@@ -91,14 +91,14 @@ def context_of(parent: TraceParent | None, state: str = "") -> SpanContext | Non
 
 
 def text(value: str) -> str:
-    """What a client has chosen, as a value that can be sent: one that is no UTF-8 would cost a whole batch."""
+    """A value from a client, shortened and valid UTF-8: otherwise the whole batch would be lost."""
     if len(value) > LONGEST:
         value = value[:LONGEST]
     return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 
 def make_resource(node: str) -> Resource:
-    """What the spans are of: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, and what they do not say."""
+    """The resource of the spans: from OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, completed with our defaults."""
     said = Resource.create()
     name = str(said.attributes.get(SERVICE_NAME, ""))
     ours = {"service.version": __version__, "leveret.node": text(node)}

@@ -1,4 +1,4 @@
-"""Telemetry: all that makes spans for one broker, from its start to its end."""
+"""Telemetry: creates and exports the spans of one broker."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from leveret.telemetry.variables import make_sampler
 
 
 class Telemetry:
-    """Of one broker. observer: sees what passes through it, and chooses.
+    """The telemetry of one broker. observer: observes messages, and selects those to trace.
 
-    endpoint: a URL; empty for what the variables say. share: of the traces that begin here; None for the same.
-    per_second: how many publishes, deliveries and requests get a span, of each kind. Raises: as Export.
+    endpoint: a URL; empty to use the environment variables. share: fraction of the traces that begin here to record;
+    None to use the variables. per_second: maximum spans per second, each for publishes, deliveries and requests.
+    Raises: as Export.
     """
 
     def __init__(
@@ -38,6 +39,6 @@ class Telemetry:
         return RequestTracer(app, self._spans, self._sampler, self._clock, self._per_second)
 
     def close(self) -> None:
-        """Send what there is."""
+        """Send the remaining spans, and stop."""
         self.observer.close()
         self._export.close()

@@ -1,4 +1,4 @@
-"""Variables of OpenTelemetry that Leveret heeds itself, since it chooses what is traced; the SDK reads the others."""
+"""Variables of OpenTelemetry that Leveret reads itself, since it does the sampling. The SDK reads the others."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ log = logging.getLogger("leveret.telemetry")
 
 
 def is_disabled(variables: Mapping[str, str]) -> bool:
-    """Whether nothing is to be traced after all."""
+    """Whether the variables disable tracing."""
     return variables.get(DISABLED, "").strip().lower() == "true"
 
 
 def make_sampler(share: float | None, variables: Mapping[str, str]) -> Sampler:
-    """What chooses the traces. share: of those that begin here; None for what the variables say."""
+    """The sampler. share: fraction of the traces that begin here to record; None to use the variables."""
     seed = secrets.randbelow(RANDOM)
     if share is not None:
         return Sampler(share, True, seed)
     name = variables.get(SAMPLER, "").strip().lower() or DEFAULT
     if name not in KNOWN:
-        log.warning("%s cannot be '%s': it takes %s; taken as %s", SAMPLER, name, ", ".join(KNOWN), DEFAULT)
+        log.warning("%s cannot be '%s': must be one of %s; using %s", SAMPLER, name, ", ".join(KNOWN), DEFAULT)
         name = DEFAULT
     kind = name.removeprefix(PARENTS)
     share = 1.0 if kind == ALL else 0.0 if kind == NONE else _share(variables.get(ARGUMENT, ""))
@@ -47,6 +47,6 @@ def _share(text: str) -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        log.warning("%s cannot be '%s': it takes a number from 0 to 1; taken as 1", ARGUMENT, text)
+        log.warning("%s cannot be '%s': must be a number from 0 to 1; using 1", ARGUMENT, text)
         return 1.0
     return share

@@ -293,7 +293,7 @@ def test_a_consumer_ends_with_its_lease(managed: leveret.Broker, own: Http) -> N
     assert counts(managed, "q") == (0, 3)
     managed.clock.advance(2)
     assert counts(managed, "q") == (3, 0)
-    assert consumer.why_over() == "this consumer is over: its lease has run out; its messages are back in their queue"
+    assert consumer.why_over() == "this consumer has ended: its lease has run out; its messages were requeued"
     for method, path in (("POST", "/receive"), ("GET", "/events"), ("POST", "/acks"), ("DELETE", "")):
         consumer.ask(method, path).expect(404)
     assert Consumer(own, "q").bodies() == ["one!", "two!", "three!"]
@@ -422,7 +422,10 @@ def test_a_stream_tells_why_it_ends(shared: leveret.Broker, http: Http, queue: s
     stream = Stream(shared.management_url, consumer)
     eventually(lambda: is_waiting(consumer))
     other = Stream(shared.management_url, consumer)
-    assert stream.event() == {"event": "end", "data": '{"reason":"another call receives its messages"}'}
+    assert stream.event() == {
+        "event": "end",
+        "data": '{"reason":"another call now receives the messages of this consumer"}',
+    }
     with pytest.raises(EOFError):
         stream.event()
     http.ask("DELETE", f"queues/{V}/{queue}").expect(204)

@@ -71,7 +71,7 @@ def test_who_may_ask_for_whom(shop: Http, http: Http) -> None:
     assert explain(shop, routing_key="orders").status == 200
     assert explain(shop, routing_key="orders", user="shop").status == 200
     reply = explain(shop, routing_key="orders", user="guest").expect(401)
-    assert reply.json["reason"] == "only an administrator may ask what another user may do"  # type: ignore[index]
+    assert reply.json["reason"] == "only an administrator may check the permissions of another user"  # type: ignore[index]
     assert explain(shop, routing_key="orders", user="unknown").status == 401
     assert answer(http, routing_key="orders", user="shop")["outcome"] == "refused"
     assert explain(http, routing_key="orders", user="unknown").status == 404

@@ -143,7 +143,7 @@ def test_messages_are_bounded_as_those_of_amqp(shared: leveret.Broker, http: Htt
         ("message_id=" + "m" * 256, "{}", "255 bytes"),
         ("message_id=" + "m" * 2000, "{}", "message_id"),
         ("", "[]", "Leveret-Properties"),
-        ("", "{", "no JSON"),
+        ("", "{", "not valid JSON"),
         ("", '{"priority":"x"}', "Leveret-Properties.priority"),
         ("", '{"headers":{"n":1e400}}', "Leveret-Properties"),
         ("", '{"headers":{"%s":1}}' % ("h" * 256), "255 bytes"),

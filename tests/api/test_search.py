@@ -108,21 +108,21 @@ def test_all_conditions_have_to_hold(
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ({"where": [{"field": "bodies"}]}, "no field 'bodies'"),
-        ({"where": [{"field": "json:$..id", "op": "exists"}]}, "a path has names, numbers and *"),
-        ({"where": [{"field": "json:$[?@.a]", "op": "exists"}]}, "a path has names, numbers and *"),
+        ({"where": [{"field": "bodies"}]}, "unknown field 'bodies'"),
+        ({"where": [{"field": "json:$..id", "op": "exists"}]}, "a path may have names, indexes and *"),
+        ({"where": [{"field": "json:$[?@.a]", "op": "exists"}]}, "a path may have names, indexes and *"),
         ({"where": [{"field": "json:$.a[", "op": "exists"}]}, "not a JSON path"),
         ({"where": [{"field": "body", "op": "matches", "value": "("}]}, "not a regular expression"),
-        ({"where": [{"field": "body", "op": "contains", "value": 3}]}, "the value is a text"),
+        ({"where": [{"field": "body", "op": "contains", "value": 3}]}, "the value must be a non-empty text"),
         ({"where": [{"field": "size"}] * 51}, "at most 50"),
         ({"where": [{"field": "size", "op": "~"}]}, "where"),
-        ({"states": ["lost"]}, "there are ready, unacked, delayed"),
-        ({"states": []}, "say which"),
+        ({"states": ["lost"]}, "must be one of ready, unacked, delayed"),
+        ({"states": []}, "must name at least one of"),
         ({"limit": 0}, "limit"),
-        ({"place": "1.2.3"}, "no place that a search has told"),
+        ({"place": "1.2.3"}, "not a place from an earlier answer"),
         ({"place": "1.0.255.0.-1"}, "a place in another queue"),
-        ({"place": "9" * 400 + ".0.255.0.-1"}, "no place that a search has told"),
-        ({"ids": ["1-1"]}, "no message of this queue"),
+        ({"place": "9" * 400 + ".0.255.0.-1"}, "not a place from an earlier answer"),
+        ({"ids": ["1-1"]}, "not the id of a message of this queue"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_a_reason(
@@ -229,7 +229,7 @@ def test_messages_go_through_an_exchange(http: Http, channel: Any) -> None:
     channel.queue_bind("other", "x", "key")
     where = [{"field": "headers.n", "op": "<", "value": 3}]
     end = acted(http, "q", action="move", to_exchange="x", where=where)
-    assert (end["done"], end["skipped"]) == (0, {"no queue gets it": 3})
+    assert (end["done"], end["skipped"]) == (0, {"it reaches no queue": 3})
     assert acted(http, "q", action="move", to_exchange="x", routing_key="key", where=where)["done"] == 3
     assert numbers(http, "other") == [0, 1, 2]
 
@@ -350,7 +350,7 @@ def test_letters_that_come_back_again_and_again_are_left_alone(http: Http, lette
         assert acted(http, "dead", action="redrive", max_redrives=2)["done"] == 10
         reject(letters, "work")
     end = acted(http, "dead", action="redrive", max_redrives=2)
-    assert (end["done"], end["skipped"]) == (0, {"it was sent back 2 times already": 10})
+    assert (end["done"], end["skipped"]) == (0, {"it was already sent back 2 times": 10})
     assert found(http, "dead")[0]["death"]["redriven"] == 2
 
 
@@ -359,8 +359,8 @@ def test_letters_without_a_home_are_left_alone(http: Http, letters: Any) -> None
     letters.queue_delete("work")
     end = acted(http, "dead", action="redrive")
     assert end["skipped"] == {
-        "there is no queue 'work' any more": 10,
-        "it does not say in which queue it died": 1,
+        "queue 'work' no longer exists": 10,
+        "it does not name the queue in which it died": 1,
     }
     assert end["done"] == 0
 
@@ -368,15 +368,15 @@ def test_letters_without_a_home_are_left_alone(http: Http, letters: Any) -> None
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ({"action": "delete"}, "say which messages are meant"),
-        ({"action": "move", "all": True}, "say where to"),
-        ({"action": "move", "all": True, "to_queue": "q"}, "requeue puts them at its end"),
-        ({"action": "move", "all": True, "to_queue": "q", "to_exchange": "amq.topic"}, "not to both"),
+        ({"action": "delete"}, "select messages with where, ids or all"),
+        ({"action": "move", "all": True}, "move: requires to_queue or to_exchange"),
+        ({"action": "move", "all": True, "to_queue": "q"}, "use requeue to put them at its end"),
+        ({"action": "move", "all": True, "to_queue": "q", "to_exchange": "amq.topic"}, "not both"),
         ({"action": "move", "all": True, "to_exchange": "x" * 300}, "no exchange"),
         ({"action": "move", "all": True, "to_queue": "nothing"}, "no queue 'nothing'"),
         ({"action": "move", "all": True, "to_exchange": "amq.topic", "routing_key": "k" * 300}, "routing_key"),
-        ({"action": "delete", "all": True, "edit": {}}, "republish takes one"),
-        ({"action": "republish", "all": True}, "republish takes one"),
+        ({"action": "delete", "all": True, "edit": {}}, "required for republish"),
+        ({"action": "republish", "all": True}, "required for republish"),
         ({"action": "burn", "all": True}, "action"),
         ({"action": "delete", "all": True, "rate": 0}, "rate"),
     ],

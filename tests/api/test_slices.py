@@ -128,7 +128,7 @@ def test_what_was_done_is_said_before_what_went_wrong(managed: leveret.Broker, h
         told.append(line)
     going.close()
     *_, progress, error = told
-    assert "was deleted meanwhile" in error["error"]
+    assert "was deleted in the meantime" in error["error"]
     assert progress["progress"]["done"] == len(bodies(http, "other")) > 0
 
 
@@ -136,7 +136,7 @@ def test_messages_can_be_deleted_when_there_is_no_room(managed: leveret.Broker, 
     with managed.faults.block("low on disk"):
         path = f"leveret/queues/{V}/q/messages/act"
         refused = http.ask("POST", path, {"action": "copy", "all": True, "to_queue": "other"}).expect(503)
-        assert "messages have to stay where they are" in str(refused.json)
+        assert "messages cannot be moved now" in str(refused.json)
         assert lines(http, "act", action="delete", all=True)[-1]["end"]["done"] == COUNT
     assert bodies(http) == []
 

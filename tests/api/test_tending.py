@@ -150,18 +150,18 @@ def test_arguments_are_changed_and_restored(managed: leveret.Broker, http: Http,
         ("PUT", "arguments", {"x-max-priority": 3}, "x-max-priority cannot change while there is the queue"),
         ("PUT", "arguments", {"x-max-length": "many"}, "x-max-length cannot be"),
         ("PUT", "arguments", {"nonsense": 1}, "'nonsense' is not known"),
-        ("PUT", "arguments", {}, "the body is an object of arguments"),
+        ("PUT", "arguments", {}, "the body must be an object of arguments"),
         ("PUT", "arguments", [], "expected object, got array"),
         ("PUT", "rate", {"rate": 0}, "x-delivery-rate cannot be 0"),
         ("PUT", "rate", {"rate": "fast"}, "rate: "),
         ("PUT", "rate", {"rate": 5, "burst": 0}, "x-delivery-burst cannot be 0"),
         ("PUT", "rate", {}, "missing required field rate"),
         ("DELETE", "arguments/x-queue-type", None, "x-queue-type cannot change"),
-        ("PUT", "consumers/prefetch", {"prefetch": -1}, "prefetch: from 0 to 65535"),
+        ("PUT", "consumers/prefetch", {"prefetch": -1}, "prefetch: must be from 0 to 65535"),
         ("PUT", "consumers/prefetch", {"prefetch": 1 << 70}, "prefetch: "),
-        ("GET", "held?count=0", None, "count: from 1 to 500"),
-        ("GET", "held?count=501", None, "count: from 1 to 500"),
-        ("GET", "held?behind=x", None, "behind: the id of a message"),
+        ("GET", "held?count=0", None, "count: must be from 1 to 500"),
+        ("GET", "held?count=501", None, "count: must be from 1 to 500"),
+        ("GET", "held?behind=x", None, "behind: must be the id of a held message"),
     ],
 )
 def test_what_makes_no_sense_is_refused_and_nothing_changes(
@@ -214,8 +214,8 @@ def test_what_is_held_is_listed_and_dropped(managed: leveret.Broker, http: Http,
     assert [each["properties"]["message_id"] for each in rest] == ["3", "4"]
     assert queue.do("GET", f"held?behind={rest[-1]['id']}", status=200) == []
     queue.do("DELETE", f"held/{found[1]['id']}")
-    assert "waits for its time" in queue.do("DELETE", f"held/{found[1]['id']}", status=404)["reason"]
-    assert "waits for its time" in queue.do("DELETE", "held/nonsense", status=404)["reason"]
+    assert "the queue holds no message" in queue.do("DELETE", f"held/{found[1]['id']}", status=404)["reason"]
+    assert "the queue holds no message" in queue.do("DELETE", "held/nonsense", status=404)["reason"]
     assert queue.item()["messages_held"] == 4
     assert queue.get() == ["now"]
     assert told(log) == [

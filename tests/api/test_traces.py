@@ -145,13 +145,13 @@ def test_it_ends_after_so_many_events(managed: leveret.Broker, channel: Any) -> 
     for _ in range(10):
         channel.basic_publish("", "nobody", b"x")
     assert [stream.event()["outcome"] for _ in range(3)] == ["unroutable"] * 3
-    assert stream.end() == "there were as many events as were asked for"
+    assert stream.end() == "the requested number of events is reached"
     assert not is_watched(managed)
 
 
 def test_it_ends_when_its_time_is_over(managed: leveret.Broker) -> None:
     stream = Stream(managed, seconds=0.05)
-    assert stream.end() == "the time is over"
+    assert stream.end() == "the time limit is reached"
     assert not is_watched(managed)
 
 
@@ -162,7 +162,7 @@ def test_it_ends_when_its_time_is_over_though_nobody_reads_it(
     stream = Stream(managed, seconds=0.3)
     stream.begin()
     eventually(lambda: not is_watched(managed))
-    assert stream.end() == "the time is over"
+    assert stream.end() == "the time limit is reached"
 
 
 def test_it_ends_with_the_virtual_host(managed: leveret.Broker, http: Http) -> None:
@@ -170,7 +170,7 @@ def test_it_ends_with_the_virtual_host(managed: leveret.Broker, http: Http) -> N
     stream = Stream(managed, "short")
     stream.begin()
     http.ask("DELETE", "vhosts/short").expect(204)
-    assert stream.end() == "the virtual host is gone"
+    assert stream.end() == "the virtual host was deleted"
 
 
 @pytest.mark.parametrize("way", ["deletion", "password", "tags"])
@@ -183,7 +183,7 @@ def test_it_ends_with_the_rights_of_its_user(managed: leveret.Broker, http: Http
     else:
         tags = "administrator" if way == "password" else "monitoring"
         http.ask("PUT", "users/u", {"password": "v" if way == "password" else "u", "tags": tags}).expect(204)
-    assert stream.end() == "the user may not do this any more"
+    assert stream.end() == "the user no longer has access"
 
 
 def test_it_ends_with_the_session(managed: leveret.Broker, http: Http) -> None:
@@ -198,7 +198,7 @@ def test_it_ends_with_the_session(managed: leveret.Broker, http: Http) -> None:
     answer.readline()
     browser.ask("DELETE", "leveret/session").expect(204)
     last = [json.loads(line) for line in answer][-1]
-    assert last == {"end": "the user may not do this any more"}
+    assert last == {"end": "the user no longer has access"}
     connection.close()
 
 
@@ -214,12 +214,12 @@ def test_there_are_few_at_once_and_places_come_back(managed: leveret.Broker, mon
         stream.begin()
     late = Stream(managed)
     assert late.answer.status == 503
-    assert "there are 2 traces already" in json.loads(late.answer.read())["reason"]
+    assert "2 traces are already running" in json.loads(late.answer.read())["reason"]
     for stream in streams:
         stream.close()
     eventually(lambda: going_on(managed) == 0)
     last = Stream(managed, seconds=0.01)
-    assert last.end() == "the time is over"
+    assert last.end() == "the time limit is reached"
 
 
 @pytest.mark.parametrize(

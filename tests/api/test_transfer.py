@@ -183,7 +183,10 @@ def test_publishers_have_to_wait() -> None:
     ["x", "1", "1-2-3", "1-2-3-4-5", "-1-0-0-0", "1-257-1-1", f"{1 << 63}-1-1-1", f"1-1-{1 << 63}-1", "%D9%A3-1-1-1"],
 )
 def test_a_place_that_is_none(http: Http, after: str) -> None:
-    assert b"no place" in http.ask("GET", f"leveret/queues/{VHOST}/q/encoded?after={after}").expect(400).body
+    assert (
+        b"not the `next` of an earlier page"
+        in http.ask("GET", f"leveret/queues/{VHOST}/q/encoded?after={after}").expect(400).body
+    )
 
 
 def test_a_queue_that_was_made_anew(http: Http) -> None:
@@ -227,7 +230,7 @@ def test_a_virtual_host_without_permissions(place: Place, http: Http) -> None:
     for name in ("reader", "writer", "monitor"):
         asking = user(place, name)
         for vhost in ("closed", "nowhere"):
-            reason = f"virtual host '{vhost}' does not exist, or user '{name}' may not enter it"
+            reason = f"virtual host '{vhost}' does not exist, or user '{name}' may not access it"
             for reply in (asking.ask("GET", f"leveret/queues/{vhost}/q/encoded"), put(asking, b"", f"{vhost}/q")):
                 assert reply.expect(404).json == {"error": "not_found", "reason": reason}
     for reply in (http.ask("GET", "leveret/queues/closed/q/encoded"), put(http, b"", "closed/q")):

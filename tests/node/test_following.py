@@ -191,10 +191,10 @@ def test_a_trace_ends_by_itself(run: Forked, where: tuple[str, ...]) -> None:
     out, err = trace.communicate(timeout=20)
     event: dict[str, Any] = json.loads(out)
     assert (event["event"], event["message_id"], event["queues"]) == ("publish", "m1", ["log"])
-    assert (trace.returncode, err) == (0, "Saw 1 event: there were as many events as were asked for.\n")
+    assert (trace.returncode, err) == (0, "Saw 1 event: the requested number of events is reached.\n")
     short = tracing("--seconds", "0.1", *where)
     out, err = short.communicate(timeout=20)
-    assert (short.returncode, out, err) == (0, "", "Saw 0 events: the time is over.\n")
+    assert (short.returncode, out, err) == (0, "", "Saw 0 events: the time limit is reached.\n")
 
 
 def test_dead_letters_are_followed(run: Forked, place: Place) -> None:

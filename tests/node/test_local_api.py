@@ -116,10 +116,10 @@ def test_it_may_do_what_an_administrator_may(asker: Asker) -> None:
         ("GET", "queues", 404, "Not Found"),
         ("GET", "", 404, "Not Found"),
         ("GET", "/queues//q", 404, "Not Found"),
-        ("PATCH", "/queues", 405, "/queues does not know PATCH"),
+        ("PATCH", "/queues", 405, "/queues does not support PATCH"),
         ("GET", "/queues?page=0", 404, "Not Found"),
         ("GET", "/queues/%2F/none", 404, "Not Found"),
-        ("POST", "/leveret/verbs/export_messages", 400, "export_messages goes through the control socket only"),
+        ("POST", "/leveret/verbs/export_messages", 400, "export_messages is available on the control socket only"),
         ("POST", "/leveret/verbs/nonsense", 404, "nonsense"),
     ],
 )
@@ -132,11 +132,11 @@ def test_what_is_refused(method: str, path: str, status: int, reason: str, asker
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ({}, "method and path are texts"),
-        ({"path": 1}, "method and path are texts"),
-        ({"path": "/queues", "method": None}, "method and path are texts"),
-        ({"path": "/queues", "query": {"page": 1}}, "query is an object of texts"),
-        ({"path": "/queues", "headers": [1]}, "headers is an object of texts"),
+        ({}, "method and path must be strings, and data must be bytes"),
+        ({"path": 1}, "method and path must be strings, and data must be bytes"),
+        ({"path": "/queues", "method": None}, "method and path must be strings, and data must be bytes"),
+        ({"path": "/queues", "query": {"page": 1}}, "query must be an object whose values are strings"),
+        ({"path": "/queues", "headers": [1]}, "headers must be an object whose values are strings"),
     ],
 )
 def test_what_is_no_request(arguments: dict[str, object], error: str, asker: Asker) -> None:

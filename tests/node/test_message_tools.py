@@ -160,7 +160,7 @@ def test_messages_are_named_by_their_ids(run: Forked, where: tuple[str, ...], ch
     wanted = [each["id"] for each in found][4:6]
     outcome = run("messages", "search", "q", "--json", "--id", wanted[1], "--id", wanted[0], "--id", wanted[0], *where)
     assert [json.loads(line)["id"] for line in good(outcome).splitlines()] == wanted
-    assert "is no message of this queue" in refused(run("messages", "search", "q", "--id", "1-1", *where))
+    assert "is not the id of a message of this queue" in refused(run("messages", "search", "q", "--id", "1-1", *where))
 
 
 def test_a_line_for_each_message(run: Forked, where: tuple[str, ...], channel: Any) -> None:
@@ -400,7 +400,7 @@ def test_messages_are_moved(run: Forked, where: tuple[str, ...], channel: Any) -
     channel.exchange_declare("x", "direct")
     channel.queue_bind("q", "x", "back")
     back = ("messages", "move", "other", "--to-exchange", "x", "--all", "--yes")
-    nowhere = "Moved 0 messages of queue 'other' to exchange 'x'; 5 skipped: no queue gets it.\n"
+    nowhere = "Moved 0 messages of queue 'other' to exchange 'x'; 5 skipped: it reaches no queue.\n"
     assert good(run(*back, *where)) == nowhere
     moved = run(*back, "--key", "back", "--limit", "2", *where)
     assert good(moved, f"Limit reached. {GO_ON}") == (
@@ -464,7 +464,7 @@ def test_dead_letters_go_home(run: Forked, where: tuple[str, ...], channel: Any)
     channel.basic_reject(channel.basic_get("work")[0].delivery_tag, requeue=False)
     eventually(lambda: numbers(run, "other", *where) == [99, 0])
     again = run(*redrive, "--max-redrives", "1", "--died-in", "work", "--yes", *where)
-    assert good(again) == "Sent 0 messages of queue 'other' back; 1 skipped: it was sent back once already.\n"
+    assert good(again) == "Sent 0 messages of queue 'other' back; 1 skipped: it was already sent back once.\n"
     channel.queue_delete("work")
 
 
@@ -546,11 +546,11 @@ def test_what_the_broker_refuses(run: Forked, where: tuple[str, ...], channel: A
             assert told.startswith("there is no queue 'nothing' in virtual host '/'"), told
     assert "there is no queue 'nowhere'" in at("move", "q", "--to", "nowhere", "--all", "--yes")
     assert "there is no exchange 'nowhere'" in at("copy", "q", "--to-exchange", "nowhere", "--all", "--yes")
-    assert "requeue puts them at its end" in at("move", "q", "--to", "q", "--all", "--yes")
+    assert "requeue to put them at its end" in at("move", "q", "--to", "q", "--all", "--yes")
     assert "there is no field 'bodies'" in at("search", "q", "--where", "bodies=1")
     assert "is not a regular expression" in at("search", "q", "--pattern", "(")
-    assert "no place that a search has told" in at("delete", "q", "--all", "--from", "x", "--yes")
-    assert "a path has names" in at("search", "q", "--where", "json:$..id exists")
+    assert "not a place from an earlier answer" in at("delete", "q", "--all", "--from", "x", "--yes")
+    assert "a path may have names" in at("search", "q", "--where", "json:$..id exists")
 
 
 def test_what_a_user_may_not_do(run: Forked, place: Place, channel: Any) -> None:

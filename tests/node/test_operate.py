@@ -278,7 +278,7 @@ def test_a_policymaker_elsewhere(run: Forked, place: Place) -> None:
     good(run(*policy, "--vhost", "hers", *elsewhere))
     assert rows(good(run("policies", "list", *elsewhere)))[0]["vhost"] == "hers"
     denied = refused(run(*policy, *elsewhere))
-    assert denied == "virtual host '/' does not exist, or user 'maker' may not enter it"
+    assert denied == "virtual host '/' does not exist, or user 'maker' may not access it"
     denied = refused(run(*policy, "--operator", "--vhost", "hers", *elsewhere))
     assert denied == "user 'maker' may not do this: Not administrator user"
     good(run("parameters", "set", "shovel", "move", '{"src-queue": "a"}', "--vhost", "hers", *elsewhere))

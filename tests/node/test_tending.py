@@ -119,7 +119,7 @@ def test_held_messages_are_listed_and_dropped(place: Place) -> None:
     gone = place.run("queues", "drop-held", "orders", found[0]["id"], found[2]["id"])
     assert gone == "Dropped 2 messages of queue 'orders'.\n"
     again = place.refused("queues", "drop-held", "orders", found[0]["id"])
-    assert again == f"leveret: no message '{found[0]['id']}' waits for its time there\n"
+    assert again == f"leveret: the queue holds no message '{found[0]['id']}'\n"
     assert place.show()["messages_held"] == 1
     assert "messages_held" not in place.run("queues", "show", "orders")
     assert place.run("queues", "purge", "orders") == "Purged queue 'orders', which had 1 message ready.\n"

@@ -96,7 +96,7 @@ def test_a_collector_that_comes_back(collector: Collector, tmp_path: Path) -> No
     while "code: 400" not in log.read_text():
         publish(server, 1)
     collector.status = 200
-    while "spans arrive at the collector again" not in log.read_text():
+    while "sending spans to the collector works again" not in log.read_text():
         publish(server, 1)
     assert server.stop() == 0
     assert log.read_text().count("OpenTelemetry: ") == 1

@@ -345,7 +345,7 @@ def test_no_more_than_the_limit(collector: Collector, tmp_path: Path) -> None:
     client.connection.close()
     assert server.stop() == 0
     assert 1 <= len(collector.spans(1)) < 500
-    assert log.read_text().count("since there are too many; see --otlp-limit") >= 1
+    assert log.read_text().count("because there are too many; see --otlp-limit") >= 1
 
 
 # -- requests

@@ -57,16 +57,18 @@ def test_a_user_is_changed_and_deleted(ui: Ui, http: Http) -> None:
     before = answer(http, f"users/{name}")["password_hash"]
     page = ui.open("admin/users")
     page.get_by_role("table", name="Users").get_by_role("link", name="a/").click()
-    expect(page.get_by_text("It may enter no virtual host")).to_be_visible()
+    expect(page.get_by_text("No access to any virtual host")).to_be_visible()
 
     page.get_by_role("button", name="Add a virtual host").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_role("combobox", name="What it may do").select_option("own")
+    dialog.get_by_role("combobox", name="Permissions").select_option("own")
     dialog.get_by_role("textbox", name="Configure").fill("")
     dialog.get_by_role("textbox", name="Write").fill(".*")
     dialog.get_by_role("textbox", name="Read").fill("^orders")
     dialog.get_by_role("button", name="Set permissions").click()
-    expect(page.get_by_text("may configure nothing, write to everything, read from what fits ^orders")).to_be_visible()
+    expect(
+        page.get_by_text("may configure nothing, write to everything, read from names that match ^orders")
+    ).to_be_visible()
 
     page.get_by_role("button", name="Change tags").click()
     expect(dialog.get_by_role("checkbox", name="management")).to_be_checked()
@@ -83,19 +85,19 @@ def test_a_user_is_changed_and_deleted(ui: Ui, http: Http) -> None:
     assert answer(http, f"users/{name}")["password_hash"] != before
 
     page.get_by_role("button", name="Set a limit").click()
-    dialog.get_by_label("How many").fill("3")
+    dialog.get_by_label("Maximum").fill("3")
     dialog.get_by_role("button", name="Set the limit").click()
-    expect(page.get_by_role("button", name="Lift max-connections")).to_be_visible()
+    expect(page.get_by_role("button", name="Remove max-connections")).to_be_visible()
 
     page.get_by_role("button", name="Restrict", exact=True).click()
     dialog.get_by_role("combobox", name="Topic exchange").select_option("amq.topic")
-    dialog.get_by_label("May publish with keys").fill("^a")
+    dialog.get_by_label("May publish with matching keys").fill("^a")
     dialog.get_by_role("button", name="Restrict").click()
     expect(page.get_by_role("list", name=f"Topic permissions of {STRANGE}")).to_contain_text("^a")
 
-    page.get_by_role("button", name="Take away in /").click()
-    dialog.get_by_role("button", name="Take away").click()
-    expect(page.get_by_text("It may enter no virtual host")).to_be_visible()
+    page.get_by_role("button", name="Remove in /").click()
+    dialog.get_by_role("button", name="Remove permissions").click()
+    expect(page.get_by_text("No access to any virtual host")).to_be_visible()
 
     page.get_by_role("button", name="Delete", exact=True).click()
     dialog.get_by_role("textbox").fill(STRANGE)
@@ -107,12 +109,12 @@ def test_a_user_is_changed_and_deleted(ui: Ui, http: Http) -> None:
 def test_a_virtual_host_is_made_protected_and_deleted(ui: Ui, http: Http) -> None:
     name = quoted(STRANGE)
     page = ui.open("admin/vhosts")
-    page.get_by_role("button", name="Make a virtual host").click()
+    page.get_by_role("button", name="Add a virtual host").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("textbox", name="Name", exact=True).fill(STRANGE)
     dialog.get_by_label("Description").fill("for tests")
     dialog.get_by_label("Default queue type").select_option("quorum")
-    dialog.get_by_role("button", name="Make it").click()
+    dialog.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_role("list", name="Users of the virtual host")).to_contain_text("guest may do everything")
     assert answer(http, f"vhosts/{name}")["default_queue_type"] == "quorum"
 
@@ -126,7 +128,7 @@ def test_a_virtual_host_is_made_protected_and_deleted(ui: Ui, http: Http) -> Non
     page.get_by_role("button", name="Protect").click()
     expect(page.get_by_role("button", name="Delete", exact=True)).to_be_disabled()
     assert answer(http, f"vhosts/{name}")["protected_from_deletion"]
-    page.get_by_role("button", name="Lift the protection").click()
+    page.get_by_role("button", name="Remove protection").click()
 
     page.get_by_role("button", name="Trace", exact=True).click()
     dialog.get_by_role("button", name="Start tracing").click()
@@ -152,13 +154,13 @@ def test_a_policy_says_what_it_would_apply_to_before_it_does(ui: Ui, http: Http,
     page.get_by_role("button", name=f"Add {noun}").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("textbox", name="Name", exact=True).fill("short")
-    dialog.get_by_label("Names that fit").fill("^orders")
+    dialog.get_by_label("Pattern").fill("^orders")
     expect(dialog.get_by_role("status")).to_have_text("Applies to 2 queues: orders.de, orders.fr")
-    dialog.get_by_label("Names that fit").fill("(")
-    expect(dialog.get_by_role("status")).to_contain_text("cannot be tried here")
-    dialog.get_by_label("Names that fit").fill("^orders")
+    dialog.get_by_label("Pattern").fill("(")
+    expect(dialog.get_by_role("status")).to_contain_text("cannot be tested here")
+    dialog.get_by_label("Pattern").fill("^orders")
     dialog.get_by_role("button", name="Add", exact=True).click()
-    expect(dialog.get_by_role("alert")).to_contain_text("The policy says nothing")
+    expect(dialog.get_by_role("alert")).to_contain_text("The definition is empty")
     dialog.get_by_role("button", name="max-length", exact=True).click()
     dialog.get_by_label("Value of max-length").fill("100")
     dialog.get_by_role("button", name="overflow").click()
@@ -189,12 +191,12 @@ def test_limits_are_set_and_lifted(ui: Ui, http: Http) -> None:
     page.get_by_role("button", name="Set a limit").first.click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("combobox", name="Virtual host").select_option("/")
-    dialog.get_by_label("Of what").select_option("max-queues")
-    dialog.get_by_label("How many").fill("500")
+    dialog.get_by_label("Limit").select_option("max-queues")
+    dialog.get_by_label("Maximum").fill("500")
     dialog.get_by_role("button", name="Set the limit").click()
     expect(page.get_by_role("table", name="Limits of virtual hosts")).to_contain_text("at most 500 queues")
     assert answer(http, "vhost-limits/%2F")[0]["value"] == {"max-queues": 500}
-    page.get_by_role("button", name="Lift max-queues of /").click()
+    page.get_by_role("button", name="Remove max-queues of /").click()
     expect(page.get_by_text("No virtual host has limits")).to_be_visible()
 
 
@@ -204,19 +206,19 @@ def test_parameters_and_the_name_of_the_broker(ui: Ui, http: Http) -> None:
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("textbox", name="Name", exact=True).fill("team")
     dialog.get_by_role("textbox", name="Value").fill("no json")
-    dialog.get_by_role("button", name="Keep it").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("no JSON")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("not valid JSON")
     dialog.get_by_role("textbox", name="Value").fill('{"pager": 7}')
-    dialog.get_by_role("button", name="Keep it").click()
+    dialog.get_by_role("button", name="Save").click()
     expect(page.get_by_role("table", name="Global parameters")).to_contain_text('{"pager":7}')
     page.get_by_role("button", name="Delete team").click()
     dialog.get_by_role("button", name="Delete team").click()
-    expect(page.get_by_text("There are none.")).to_be_visible()
+    expect(page.get_by_text("No global parameters.")).to_be_visible()
 
     page.get_by_role("button", name="Change the name").click()
     dialog.get_by_role("textbox", name="Name", exact=True).fill("orders-live")
     dialog.get_by_role("button", name="Change", exact=True).click()
-    said(page, "has another name")
+    said(page, "cluster name was changed")
     assert answer(http, "cluster-name") == {"name": "orders-live"}
 
 
@@ -231,40 +233,42 @@ def test_definitions_are_downloaded_tried_and_imported(ui: Ui, http: Http) -> No
     file = {"name": "new.json", "mimeType": "application/json", "buffer": json.dumps(content).encode()}
     page.get_by_label("File of definitions").set_input_files(file)  # type: ignore[arg-type]
     expect(page.get_by_text("1 queue", exact=True)).to_be_visible()
-    page.get_by_role("button", name="Try it out").click()
-    expect(page.get_by_text("Nothing was changed. All of it would be imported")).to_be_visible()
+    page.get_by_role("button", name="Dry run").click()
+    expect(page.get_by_text("Nothing was changed. All entries would be imported")).to_be_visible()
     http.ask("GET", "queues/%2F/imported").expect(404)
     page.get_by_role("button", name="Import ").click()
-    expect(page.get_by_text("All of it was imported")).to_be_visible()
+    expect(page.get_by_text("All entries were imported")).to_be_visible()
     http.ask("GET", "queues/%2F/imported").expect(200)
 
     broken = {"name": "broken.json", "mimeType": "application/json", "buffer": b"{"}
     page.get_by_label("File of definitions").set_input_files(broken)  # type: ignore[arg-type]
-    expect(page.get_by_role("alert").filter(has_text="is no JSON file of definitions")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="is not a JSON file of definitions")).to_be_visible()
 
 
 def test_the_node_says_how_it_is(ui: Ui, http: Http) -> None:
     page = ui.open("node")
-    expect(page.get_by_role("list").filter(has_text="All virtual hosts run").get_by_label("passes")).to_have_count(9)
+    expect(
+        page.get_by_role("list").filter(has_text="All virtual hosts are running").get_by_label("passes")
+    ).to_have_count(9)
     expect(page.get_by_role("table", name="Listeners")).to_contain_text("AMQP 0-9-1")
-    expect(page.get_by_text("Where the memory goes")).to_be_visible()
+    expect(page.get_by_text("Memory use")).to_be_visible()
     page.get_by_role("link", name="Settings").click()
     page.get_by_label("Filter settings").fill("watermark")
     expect(page.get_by_role("table", name="Settings")).to_contain_text("0.6")
     page.get_by_role("link", name="Log", exact=True).click()
     page.get_by_label("Level of connection").select_option("debug")
-    said(page, "is logged from debug on")
+    said(page, "is now debug")
     levels: Any = http.ask("POST", "leveret/verbs/show_log_levels", {}).json
     assert {each["area"]: each["level"] for each in levels["result"]}["connection"] == "debug"
     page.get_by_role("link", name="Features").click()
-    expect(page.get_by_role("table", name="Types of exchanges")).to_contain_text("x-consistent-hash")
+    expect(page.get_by_role("table", name="Exchange types")).to_contain_text("x-consistent-hash")
 
 
 def test_statistics_begin_anew(ui: Ui) -> None:
     page = ui.open("node")
     page.get_by_role("button", name="Reset statistics").click()
-    page.get_by_role("dialog").get_by_role("button", name="Forget what was counted").click()
-    said(page, "begin anew")
+    page.get_by_role("dialog").get_by_role("button", name="Reset statistics").click()
+    said(page, "statistics were reset")
 
 
 def test_others_see_only_what_they_may(browser: Browser, place: Place, http: Http) -> None:
@@ -275,13 +279,13 @@ def test_others_see_only_what_they_may(browser: Browser, place: Place, http: Htt
         page = ui.open("admin")
         expect(page.get_by_role("table", name="Virtual hosts")).to_be_visible()
         expect(page.get_by_role("link", name="Users")).to_have_count(0)
-        expect(page.get_by_role("button", name="Make a virtual host")).to_have_count(0)
+        expect(page.get_by_role("button", name="Add a virtual host")).to_have_count(0)
         page.get_by_role("link", name="Policies", exact=True).click()
         expect(page.get_by_role("button", name="Add a policy")).to_be_visible()
         page.get_by_role("link", name="Operator policies").click()
-        expect(page.get_by_text("There is no operator policy")).to_be_visible()
+        expect(page.get_by_text("No operator policies")).to_be_visible()
         expect(page.get_by_role("button", name="Add an operator policy")).to_have_count(0)
         page = ui.open("admin/users")
-        expect(page.get_by_text("needs the tag administrator")).to_be_visible()
+        expect(page.get_by_text("need the tag administrator")).to_be_visible()
         page = ui.open("node")
-        expect(page.get_by_text("needs the tag monitoring")).to_be_visible()
+        expect(page.get_by_text("need the tag monitoring")).to_be_visible()

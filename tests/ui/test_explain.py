@@ -38,12 +38,12 @@ def test_the_way_of_a_message_is_explained(ui: Ui, events: str, http: Http) -> N
     field(page, "Routing key").fill("order.new")
     page.get_by_label("As user").fill("guest")
     page.get_by_role("button", name="Explain", exact=True).click()
-    expect(page.get_by_text("It arrives in 1 queue")).to_be_visible()
-    way = page.get_by_role("region", name="The way", exact=True)
+    expect(page.get_by_text("Routed to 1 queue")).to_be_visible()
+    way = page.get_by_role("region", name="Route", exact=True)
     expect(way).to_contain_text("'*' stands for 'new'")
     expect(way.get_by_role("list", name="Queues").get_by_role("link", name="orders", exact=True)).to_be_visible()
-    expect(page.get_by_role("region", name="Way 1 of dead letters")).to_contain_text("orders.dead")
-    expect(page.get_by_role("list", name="What is looked at first")).to_contain_text(
+    expect(page.get_by_role("region", name="Dead-letter route 1")).to_contain_text("orders.dead")
+    expect(page.get_by_role("list", name="Checks before routing")).to_contain_text(
         "User 'guest' may write to exchange 'events'"
     )
     expect(page).to_have_url(f"{ui.url}/#/explain?exchange=events&key=order.new&user=guest")
@@ -52,7 +52,7 @@ def test_the_way_of_a_message_is_explained(ui: Ui, events: str, http: Http) -> N
 
 def test_why_a_message_would_arrive_nowhere_is_explained(ui: Ui, events: str) -> None:
     page = ui.open(f"explain?exchange={events}&key=Order.new")
-    expect(page.get_by_text("It arrives nowhere")).to_be_visible()
+    expect(page.get_by_text("Unroutable", exact=True)).to_be_visible()
     expect(page.get_by_text("differs in upper and lower case")).to_be_visible()
 
 
@@ -67,7 +67,7 @@ def test_headers_count_and_names_may_be_strange(ui: Ui, http: Http) -> None:
     page.get_by_label("Name of the header").fill("n")
     page.get_by_label("Value of n").fill("3")
     page.get_by_role("button", name="Explain", exact=True).click()
-    expect(page.get_by_text("It arrives in 1 queue")).to_be_visible()
+    expect(page.get_by_text("Routed to 1 queue")).to_be_visible()
     page.locator(".conclusion").get_by_role("link").click()
     expect(page.get_by_role("heading", name="x/")).to_be_visible()
 
@@ -106,7 +106,7 @@ def test_no_letter_is_lost_of_what_is_typed_fast(ui: Ui) -> None:
 
 def test_many_are_published_with_their_numbers(ui: Ui, events: str, http: Http) -> None:
     page = ui.open(f"publish?exchange={events}&key=order.new")
-    page.get_by_label("How many").fill("700")
+    page.get_by_label("Messages", exact=True).fill("700")
     page.get_by_label("Body").fill('{"order": {{n}}}')
     page.get_by_role("button", name="Publish 700 messages").click()
     expect(page.locator(".outcome")).to_contain_text("700 messages published")
@@ -118,12 +118,12 @@ def test_many_are_published_with_their_numbers(ui: Ui, events: str, http: Http) 
 def test_it_is_told_why_a_message_arrived_nowhere(ui: Ui, events: str) -> None:
     page = ui.open(f"publish?exchange={events}&key=Order.new")
     page.get_by_role("button", name="Publish", exact=True).click()
-    expect(page.locator(".outcome")).to_contain_text("It arrived nowhere")
+    expect(page.locator(".outcome")).to_contain_text("It reached no queue")
     expect(page.locator(".outcome")).to_contain_text("differs in upper and lower case")
     page.get_by_role("link", name="Why, step by step").click()
     expect(page.get_by_role("heading", name="Explain")).to_be_visible()
     expect(field(page, "Routing key")).to_have_value("Order.new")
-    page.get_by_role("link", name="Publish such a message").click()
+    page.get_by_role("link", name="Publish this message").click()
     field(page, "Exchange").fill("nowhere")
     ui.expected.update((400, 404))
     page.get_by_role("button", name="Publish", exact=True).click()
@@ -154,7 +154,7 @@ def test_what_was_refused_is_listed_with_its_reason(ui: Ui, place: Place, http: 
         entry = (
             page.get_by_role("list", name="Refused publishes").get_by_role("listitem").filter(has_text="paymens <i>")
         )
-        expect(entry).to_contain_text("no queue")
+        expect(entry).to_contain_text("unroutable")
         expect(entry).to_contain_text("by guest")
         expect(entry.get_by_role("link", name="Connection")).to_be_visible()
         connection.channel().basic_publish("", "another", b"x")
@@ -162,7 +162,7 @@ def test_what_was_refused_is_listed_with_its_reason(ui: Ui, place: Place, http: 
         expect(page.get_by_role("list", name="Refused publishes")).to_contain_text("another")  # it is live
         entry.get_by_role("link", name="Explain").click()
         expect(field(page, "Routing key")).to_have_value("paymens <i>")
-        expect(page.get_by_text("It arrives nowhere")).to_be_visible()
+        expect(page.get_by_text("Unroutable", exact=True)).to_be_visible()
 
 
 def test_a_refused_publish_over_http_leads_to_no_connection(ui: Ui, http: Http) -> None:
@@ -193,8 +193,8 @@ def test_messages_are_followed_until_the_page_is_left(ui: Ui, events: str, place
         told.get_by_role("button").first.click()
         expect(page.get_by_text("Only message #1")).to_be_visible()
     page.get_by_role("button", name="Stop").click()
-    expect(status).to_contain_text("It is over: it was stopped.")
+    expect(status).to_contain_text("Trace ended: stopped.")
     page.get_by_role("button", name="Start", exact=True).click()
-    expect(status).to_contain_text("It ends in")
+    expect(status).to_contain_text("Ends in")
     with page.expect_event("requestfailed", lambda request: "/traces/" in request.url):
         page.get_by_role("link", name="Refused").click()

@@ -90,7 +90,7 @@ def test_an_answer_that_breaks_off_is_told(ui: Ui) -> None:
     page = ui.open("queues")
     expect(page.get_by_role("button", name="Declare a queue")).to_be_visible()
     page.evaluate("void (Response.prototype.text = () => Promise.reject(new TypeError('Failed to fetch')))")
-    expect(page.get_by_role("alert")).to_contain_text("The answer of the broker has ended too early.")
+    expect(page.get_by_role("alert")).to_contain_text("The broker's answer was cut off.")
 
 
 def test_escape_closes_a_dialog_that_has_failed_and_nothing_else(ui: Ui, http: Http) -> None:
@@ -106,7 +106,7 @@ def test_escape_closes_a_dialog_that_has_failed_and_nothing_else(ui: Ui, http: H
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     page.keyboard.press("?")  # it is taken after whatever Escape has led to
-    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     expect(page).to_have_url(f"{ui.url}/#/queues/%2F/kept")
 
 

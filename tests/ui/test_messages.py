@@ -1,4 +1,4 @@
-"""The messages of a queue: found, opened, changed, moved, sent home."""
+"""The messages of a queue: found, opened, changed, moved, sent back."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def act(page: Page, count_first: bool = False) -> None:
     """Take both steps of a dialog: count, and do it."""
     dialog = page.get_by_role("dialog")
     if count_first:
-        dialog.get_by_role("button", name="Count first").click()
-    expect(dialog.get_by_role("status")).to_contain_text("Nothing has happened yet")
+        dialog.get_by_role("button", name="Count messages").click()
+    expect(dialog.get_by_role("status")).to_contain_text("Nothing has changed yet")
     dialog.locator("button[type=submit]").click()
     expect(dialog).to_have_count(0)
 
@@ -94,9 +94,9 @@ def test_a_poison_message_is_found_by_its_text_and_the_search_is_in_the_address(
     )
     page = look(ui, "orders")
     expect(rows(page)).to_have_count(50)
-    page.get_by_label("Text in the bodies").fill("poison")
+    page.get_by_label("Text in message bodies").fill("poison")
     page.keyboard.press("Enter")
-    expect(page.locator(".progress")).to_contain_text("Looked at 1,000 of 1,000, 1 found. That is all.")
+    expect(page.locator(".progress")).to_contain_text("Searched 1,000 of 1,000, 1 found. Search complete.")
     expect(page.locator("mark")).to_have_text("poison")
     rows(page).get_by_role("link").click()
     opened_one = page.get_by_role("article", name="The open message")
@@ -107,7 +107,7 @@ def test_a_poison_message_is_found_by_its_text_and_the_search_is_in_the_address(
     page.goto("about:blank")
     page.goto(address)
     expect(opened_one.locator(".tree")).to_contain_text("order: 700")
-    expect(page.get_by_label("Text in the bodies")).to_have_value("poison")
+    expect(page.get_by_label("Text in message bodies")).to_have_value("poison")
     page.keyboard.press("Escape")
     rows(page).get_by_role("link").click()
     dialog = page.get_by_role("dialog")
@@ -117,29 +117,29 @@ def test_a_poison_message_is_found_by_its_text_and_the_search_is_in_the_address(
     expect(dialog).to_have_count(0)
     rows(page).get_by_role("link").click()
     opened_one.get_by_role("button", name="Delete").click()
-    expect(dialog).to_contain_text("1 message would be deleted. Nothing has happened yet.")
+    expect(dialog).to_contain_text("1 message will be deleted. Nothing has changed yet.")
     dialog.get_by_role("button", name="Delete 1 message").click()
     expect(page.get_by_text("Deleted 1 message.")).to_be_visible()
-    expect(page.get_by_role("heading", name="No other message is like that")).to_be_visible()
+    expect(page.get_by_role("heading", name="No other matching messages")).to_be_visible()
 
 
 def test_more_conditions_find_what_has_no_text(ui: Ui, http: Http) -> None:
     declare(http, "conditions")
     fill(http, "conditions", ['{"order": {"id": 1}}', '{"order": {}}', "no json"], headers={"x-tenant": "t1"})
     page = look(ui, "conditions")
-    page.get_by_role("button", name="More").click()
+    page.get_by_role("button", name="More conditions").click()
     page.get_by_role("button", name="JSON path").click()
     page.get_by_role("textbox", name="JSON path", exact=True).fill("$.order.id")
-    page.get_by_label("JSON path: how").select_option("missing")
-    page.get_by_role("button", name="Search").click()
+    page.get_by_label("JSON path: operator").select_option("missing")
+    page.get_by_role("button", name="Search", exact=True).click()
     expect(rows(page)).to_have_count(2)
-    page.get_by_role("button", name="Body is no JSON").click()
+    page.get_by_role("button", name="Body is not JSON").click()
     expect(rows(page)).to_have_count(1)
     expect(rows(page)).to_contain_text("no json")
     page.get_by_role("button", name="Age", exact=True).click()
     page.get_by_label("Age: value").fill("soon")
-    page.get_by_role("button", name="Search").click()
-    expect(page.get_by_role("alert")).to_contain_text("an age is written as 30s, 5m, 2h or 1d")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("an age must be like 30s, 5m, 2h or 1d")
 
 
 def test_pages_go_on_and_arrows_walk_from_message_to_message(ui: Ui, http: Http) -> None:
@@ -164,7 +164,7 @@ def test_a_search_can_be_kept(ui: Ui, http: Http) -> None:
     fill(http, "kept", ["one", "two"])
     page = look(ui, "kept", "&text=two")
     expect(rows(page)).to_have_count(1)
-    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Save search").click()
     page.get_by_role("dialog").get_by_label("Name").fill("the second")
     page.get_by_role("dialog").get_by_role("button", name="Save").click()
     page.get_by_role("button", name="Clear").click()
@@ -186,7 +186,7 @@ def test_who_holds_a_message_is_told(ui: Ui, http: Http, place: Place) -> None:
         page.get_by_role("link", name="1 message is held by consumers.").click()
         expect(rows(page)).to_contain_text("held by worker-1")
         rows(page).get_by_role("link").click()
-        expect(page.get_by_role("list", name="Its story")).to_contain_text("consumer worker-1 of the holder")
+        expect(page.get_by_role("list", name="History")).to_contain_text("consumer worker-1 of the holder")
         expect(page.get_by_role("button", name="Delete", exact=True)).to_have_count(
             1
         )  # of the queue, not of the message
@@ -198,7 +198,7 @@ def test_chosen_messages_are_counted_before_they_are_deleted(ui: Ui, http: Http)
     page = look(ui, "chosen")
     for at in (1, 3):
         rows(page).nth(at).get_by_role("checkbox").check()
-    bar = page.get_by_role("group", name="What to do with the chosen messages")
+    bar = page.get_by_role("group", name="Actions on the selected messages")
     bar.get_by_role("button", name="Delete").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_role("button", name="Delete 2 messages")).to_be_enabled()
@@ -214,18 +214,18 @@ def test_all_that_match_are_moved_or_copied(ui: Ui, http: Http) -> None:
     where, other = declare(http, "from"), declare(http, STRANGE)
     fill(http, "from", [f"{'odd' if number % 2 else 'even'} {number}" for number in range(200)])
     page = look(ui, "from", "&text=odd")
-    page.get_by_role("button", name="choose all that match").click()
-    bar = page.get_by_role("group", name="What to do with the chosen messages")
+    page.get_by_role("button", name="select all matches").click()
+    bar = page.get_by_role("group", name="Actions on the selected messages")
     bar.get_by_role("button", name="Move").click()
     page.get_by_label("To queue").fill(STRANGE)
     act(page, count_first=True)
     expect(page.locator(".result")).to_contain_text(f"Moved 100 messages to {STRANGE}.")
     assert len(bodies(http, where)) == 100
     assert len(bodies(http, other)) == 100
-    page.locator(".result").get_by_role("link", name="Look at them").click()
+    page.locator(".result").get_by_role("link", name="Show them").click()
     expect(page.get_by_role("heading", name="a/b")).to_be_visible()
     expect(rows(page)).to_have_count(50)
-    page.get_by_role("checkbox", name="Choose all that are shown").check()
+    page.get_by_role("checkbox", name="Select all shown messages").check()
     bar.get_by_role("button", name="Copy").click()
     page.get_by_label("To queue").fill("from")
     act(page, count_first=True)
@@ -253,8 +253,8 @@ def test_a_message_is_changed_and_republished(ui: Ui, http: Http) -> None:
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Body").fill('{"price": 5}')
     dialog.get_by_label("Value of x-tenant").fill("t2")
-    dialog.get_by_role("button", name="Republish it changed").click()
-    expect(page.locator(".result")).to_contain_text("The message was changed, and is at the end of mended.")
+    dialog.get_by_role("button", name="Republish the changed message").click()
+    expect(page.locator(".result")).to_contain_text("The message was changed and sent to the end of mended.")
     asked = http.ask("POST", f"leveret/{where}/messages/search", {})
     message = json.loads(asked.body.splitlines()[0])["message"]
     assert message["payload"] == '{"price": 5}'
@@ -281,7 +281,7 @@ def test_bodies_are_shown_as_what_they_are(ui: Ui, http: Http, place: Place) -> 
     expect(body.locator(".hex")).to_contain_text("00000010  d8 d9 da db")
     page.keyboard.press("ArrowDown")
     expect(body.get_by_role("note")).to_contain_text("of 293 KiB")
-    body.get_by_role("button", name="Load all of it").click()
+    body.get_by_role("button", name="Load all").click()
     expect(body.get_by_role("note")).to_have_count(0)
     expect(body).to_contain_text("further characters")
 
@@ -290,7 +290,7 @@ def test_an_export_can_be_imported(ui: Ui, http: Http, tmp_path: Path) -> None:
     declare(http, "exported")
     fill(http, "exported", [f"body {number}" for number in range(70)], headers={"n": 1})
     page = look(ui, "exported", "&text=body")
-    page.get_by_role("button", name="choose all that match").click()
+    page.get_by_role("button", name="select all matches").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Export").click()
     assert download.value.suggested_filename == "exported.ndjson"
@@ -303,44 +303,46 @@ def test_an_export_can_be_imported(ui: Ui, http: Http, tmp_path: Path) -> None:
 
 
 @pytest.mark.smoke
-def test_dead_letters_go_home(ui: Ui, http: Http, dead: str) -> None:
+def test_dead_letters_are_sent_back(ui: Ui, http: Http, dead: str) -> None:
     page = ui.open(f"queues/%2F/{dead}")
     card = page.get_by_role("region", name="Dead letters")
-    expect(card).to_contain_text("500 dead letters of work: all rejected.")
-    card.get_by_role("button", name="Send all home").click()
-    expect(page.get_by_role("dialog")).to_contain_text("500 messages would be sent home, to work.")
+    expect(card).to_contain_text("500 dead letters from work: all rejected.")
+    card.get_by_role("button", name="Send all back").click()
+    expect(page.get_by_role("dialog")).to_contain_text("500 messages will be sent back to work.")
     expect(page.get_by_role("dialog").locator(".counted code")).to_have_text("work")
     act(page)
-    expect(page.locator(".result")).to_contain_text("Sent 500 messages home, to work.")
+    expect(page.locator(".result")).to_contain_text("Sent 500 messages back to work.")
     expect(card).to_have_count(0)
     assert len(bodies(http, "queues/%2F/work")) == 500
     assert bodies(http, f"queues/%2F/{dead}") == []
-    page.get_by_role("link", name="Look at them").click()
+    page.get_by_role("link", name="Show them").click()
     expect(page).to_have_url(f"{ui.url}/#/queues/%2F/work")
 
 
 def test_the_way_home_can_be_slow_and_stopped(ui: Ui, http: Http, dead: str) -> None:
     page = ui.open(f"queues/%2F/{dead}")
-    page.get_by_role("button", name="Send all home").click()
+    page.get_by_role("button", name="Send all back").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("Options").click()
-    dialog.get_by_label("Messages a second, at most").fill("10")
-    dialog.get_by_role("button", name="Send 500 messages home").click()
+    dialog.get_by_label("Maximum messages per second").fill("10")
+    dialog.get_by_role("button", name="Send back 500 messages").click()
     expect(dialog.get_by_role("status")).to_contain_text(re.compile(r"[1-9]\d* of 500 done"))
     dialog.get_by_role("button", name="Stop").click()
-    expect(page.locator(".result")).to_contain_text("It was stopped. The rest is where it was.")
+    expect(page.locator(".result")).to_contain_text("Stopped. The other messages were not changed.")
     assert len(bodies(http, "queues/%2F/work")) < 100
 
 
 def test_a_dead_letter_tells_its_story(ui: Ui, dead: str) -> None:
     page = look(ui, dead)
-    expect(page.locator(".messages")).to_contain_text("All of them with the routing key work.dead, rejected in work.")
+    expect(page.locator(".messages")).to_contain_text(
+        "All messages have the routing key work.dead and were rejected in work."
+    )
     rows(page).first.get_by_role("link").click()
-    story = page.get_by_role("list", name="Its story")
-    expect(story).to_contain_text("It came here through (default exchange) with work.dead.")
-    expect(story).to_contain_text("in work. It had come through (default exchange) with work.")
+    story = page.get_by_role("list", name="History")
+    expect(story).to_contain_text("It arrived through (default exchange) with work.dead.")
+    expect(story).to_contain_text("in work. It had arrived through (default exchange) with work.")
     page.get_by_role("article").get_by_role("button", name="Edit and republish").click()
-    expect(page.get_by_role("dialog").get_by_role("radio", name="Home, to the end of work")).to_be_checked()
+    expect(page.get_by_role("dialog").get_by_role("radio", name="Back to the end of work")).to_be_checked()
 
 
 def test_whoever_may_not_is_told_what_is_missing(browser: Browser, place: Place, http: Http) -> None:
@@ -356,7 +358,7 @@ def test_whoever_may_not_is_told_what_is_missing(browser: Browser, place: Place,
         http.ask("PUT", "permissions/%2F/reader", {"configure": "", "write": "", "read": "^readable$"})
         page.get_by_role("article").get_by_role("button", name="Move").click()
         page.get_by_label("To queue").fill("readable2")
-        page.get_by_role("button", name="Count first").click()
+        page.get_by_role("button", name="Count messages").click()
         expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text(
             "Ask an administrator for this permission."
         )
@@ -367,5 +369,5 @@ def test_a_message_that_is_gone_is_told(ui: Ui, http: Http) -> None:
     queue_id = "1"
     page = look(ui, "empty", f"&open={queue_id}-1")
     ui.expected.add(400)
-    expect(page.get_by_role("article")).to_contain_text("no message of this queue")
-    expect(page.get_by_role("heading", name="There are no messages")).to_be_visible()
+    expect(page.get_by_role("article")).to_contain_text("not the id of a message of this queue")
+    expect(page.get_by_role("heading", name="No messages")).to_be_visible()

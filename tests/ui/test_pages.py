@@ -15,10 +15,10 @@ from tests.api.place import Place
 from tests.ui.browser import opened
 
 PAGES = {
-    "": "Messages that wait",
+    "": "Queued messages",
     "topology": "shop.events",
     "queues": "mails.newsletter",
-    "queues/%2F/payments.dead": "Where messages come from",
+    "queues/%2F/payments.dead": "Sources of messages",
     "queues/%2F/payments.dead?tab=messages": "order.created.",
     "queues/%2F/payments?tab=consumers": "payments-1",
     "queues/%2F/payments?tab=bindings": "order.created.*",
@@ -105,7 +105,7 @@ def test_who_may_only_manage_sees_what_that_allows(browser: Browser, shop: Place
             expect(page.locator("h1")).to_be_visible()
             expect(page.get_by_text("Loading…")).to_have_count(0)
         page = ui.open("queues/%2F/payments")
-        expect(page.get_by_role("heading", name="Messages that wait")).to_be_visible()
+        expect(page.get_by_role("heading", name="Queued messages")).to_be_visible()
         assert page.get_by_role("button", name="Pause").count() == 0
 
 
@@ -130,7 +130,7 @@ def test_who_may_only_read_in_one_virtual_host_is_offered_that(browser: Browser,
             page = ui.open(where)
             expect(page.get_by_role("heading", name=h1, level=1)).to_be_visible()
             expect(page.get_by_role("button", name="Declare")).to_have_count(0)
-        expect(ui.open("publish").get_by_text("You may publish nothing in the virtual host sales")).to_be_visible()
+        expect(ui.open("publish").get_by_text("You may not publish in the virtual host sales")).to_be_visible()
 
 
 def test_the_virtual_host_of_a_user_is_meant_where_none_is_said(browser: Browser, shop: Place, http: Http) -> None:
@@ -147,7 +147,7 @@ def test_the_virtual_host_of_a_user_is_meant_where_none_is_said(browser: Browser
         page = ui.open("publish?key=mine")
         page.get_by_role("button", name="Publish", exact=True).click()
         expect(page.get_by_text("1 message published")).to_be_visible()
-        expect(ui.open("explain?key=mine").get_by_text("It arrives in 1 queue")).to_be_visible()
+        expect(ui.open("explain?key=mine").get_by_text("Routed to 1 queue")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [1440, 390])
@@ -159,16 +159,16 @@ def test_names_may_be_as_long_as_they_can(browser: Browser, shop: Place, http: H
     http.ask("POST", f"exchanges/%2F/{name}/publish", {**MESSAGE, "routing_key": name}).expect(200)
     with opened(browser, shop.api, width=width) as ui:
         for where, what in (
-            (f"queues/%2F/{name}", "Where messages come from"),
-            (f"queues/%2F/{name}?tab=messages", "Choose messages to"),
-            (f"exchanges/%2F/{name}", "Where it leads"),
-            (f"explain?exchange={name}&key={name}", "It arrives in 1 queue"),
+            (f"queues/%2F/{name}", "Sources of messages"),
+            (f"queues/%2F/{name}?tab=messages", "Select messages to"),
+            (f"exchanges/%2F/{name}", "Bindings from this exchange"),
+            (f"explain?exchange={name}&key={name}", "Routed to 1 queue"),
         ):
             page = ui.open(where)
             expect(page.get_by_text(what).first).to_be_visible()
             if "tab=messages" in where:
                 page.get_by_role("cell", name="{").first.click()
-                expect(page.get_by_role("article")).to_contain_text("It came here through")
+                expect(page.get_by_role("article")).to_contain_text("It arrived through")
             wide, narrow = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
             assert wide <= narrow, f"{where[:40]} is {wide} pixels wide, where there are {narrow}"
         page = ui.open(f"queues/%2F/{name}")

@@ -109,7 +109,7 @@ def test_hello_world_messages_wait_for_a_receiver(ui: Ui, http: Http) -> None:
     page = ui.open("playground/hello-world")
     page.get_by_label("Message", exact=True).fill("guten <b>Tag</b>")
     press(page, "Publish")
-    expect(told(page)).to_contain_text("Message #1 waits in the queue, as nobody consumes it")
+    expect(told(page)).to_contain_text("Message #1 waits in the queue, because there is no consumer")
     assert [each["payload"] for each in peek(http, "hello")["messages"]] == ["guten <b>Tag</b>"]
     expect(page.get_by_role("list", name="Queues")).to_contain_text("1 ready")
     expect(page.locator(".row.lit").filter(has_text="basic_publish")).to_be_visible()
@@ -132,13 +132,13 @@ def test_work_queues_a_task_of_a_dead_worker_is_done_by_another(ui: Ui, http: Ht
     expect(first).to_contain_text("works on #")
     task = (first.locator(".doing").inner_text()).split("#")[1]
     press(page, "Kill Worker 1")
-    expect(told(page)).to_contain_text(f"Worker 1 died with #{task} in its hands")
+    expect(told(page)).to_contain_text(f"Worker 1 died while it held #{task}")
     expect(first).to_have_count(0)
-    expect(told(page)).to_contain_text(f"Worker 2 has begun task #{task} again. It is marked as redelivered")
+    expect(told(page)).to_contain_text(f"Worker 2 has started task #{task} again. It is marked as redelivered")
     press(page, "Add a worker")
     expect(hands.get_by_role("listitem")).to_have_count(2)
     press(page, "Prefetch 10")
-    expect(told(page)).to_contain_text("which nobody else gets")
+    expect(told(page)).to_contain_text("which no other worker can get")
     eventually(lambda: peek(http, "tasks")["unacknowledged"] > 1)
     leave(page, http)
 
@@ -150,34 +150,34 @@ def test_publish_subscribe_everybody_who_listens_gets_a_copy(ui: Ui, http: Http)
     hands = page.get_by_role("list", name="Consumers")
     expect(hands.get_by_text("idle, 1 done")).to_have_count(2)
     press(page, "Add a listener")
-    expect(told(page)).to_contain_text("Listener 3 has a queue of its own now")
+    expect(told(page)).to_contain_text("Listener 3 now has its own queue")
     assert set(queues(http)) == {"listener-1", "listener-2", "listener-3"}
     for number in (1, 2, 3):
         press(page, f"Stop Listener {number}")
         expect(hands.get_by_role("listitem").filter(has_text=f"Listener {number}")).to_have_count(0)
     assert not queues(http)
     press(page, "Publish a line")
-    expect(told(page)).to_contain_text("Nobody listened, so the broker dropped message #2")
+    expect(told(page)).to_contain_text("There was no listener, so the broker dropped message #2")
     leave(page, http)
 
 
 def test_routing_keys_lead_to_those_who_want_them(ui: Ui, http: Http) -> None:
     page = ui.open("playground/routing")
     press(page, "error")
-    expect(told(page)).to_contain_text("error led message #1 to Listener 1 and Listener 2")
+    expect(told(page)).to_contain_text("Message #1 with the key error went to Listener 1 and Listener 2")
     press(page, "info")
-    expect(told(page)).to_contain_text("info led message #2 to Listener 2")
+    expect(told(page)).to_contain_text("Message #2 with the key info went to Listener 2")
     press(page, "debug")
     expect(told(page)).to_contain_text("No queue is bound with debug, so the broker dropped message #3")
     press(page, "debug for Listener 1")
-    expect(told(page)).to_contain_text("Listener 1 wants debug too")
+    expect(told(page)).to_contain_text("Listener 1 now also receives debug")
     press(page, "error for Listener 1")
-    expect(told(page)).to_contain_text("Listener 1 wants no error any more")
+    expect(told(page)).to_contain_text("Listener 1 no longer receives error")
     name = queues(http)["listener-1"]["name"]
     bindings: Any = http.ask("GET", f"queues/{VHOST}/{name}/bindings").json
     assert {each["routing_key"] for each in bindings if each["source"]} == {"debug", "warning"}
     press(page, "debug")
-    expect(told(page)).to_contain_text("debug led message #4 to Listener 1")
+    expect(told(page)).to_contain_text("Message #4 with the key debug went to Listener 1")
     leave(page, http)
 
 
@@ -194,7 +194,7 @@ def test_topics_patterns_choose(ui: Ui, http: Http) -> None:
     expect(told(page)).to_contain_text('No pattern matches a/b "c" é%')
     page.get_by_label("Pattern of Listener 1").fill("#")
     press(page, "Bind Listener 1")
-    expect(told(page)).to_contain_text("Listener 1 is bound with # now, and no longer with *.*.error")
+    expect(told(page)).to_contain_text("Listener 1 is now bound with #, and no longer with *.*.error")
     press(page, "Publish")
     expect(told(page)).to_contain_text('a/b "c" é% matches #, so message #4 went to Listener 1')
     key.fill("é" * 128)
@@ -214,13 +214,13 @@ def test_rpc_tells_the_client_what_became_of_its_call(ui: Ui, http: Http) -> Non
     press(page, "Start a server")
     expect(page.get_by_role("button", name="Kill Server 2")).to_be_visible()
     press(page, "Kill Server 1")
-    expect(told(page)).to_contain_text("Server 1 died in mid-call. Its request was not acknowledged")
+    expect(told(page)).to_contain_text("Server 1 died during the call. Its request was not acknowledged")
     expect(told(page)).to_contain_text("fibonacci(30) = 832040, after")
     press(page, "Kill Server 2")
-    expect(told(page)).to_contain_text("It was the last, so the queue went with it")
+    expect(told(page)).to_contain_text("It was the last consumer, so the queue was deleted")
     assert set(queues(http)) == {"replies"}
     press(page, "Call fibonacci(10)")
-    expect(told(page)).to_contain_text("No server: the broker gave the request back")
+    expect(told(page)).to_contain_text("No server: the broker returned the request")
     leave(page, http)
 
 
@@ -236,20 +236,20 @@ def test_confirms_and_refusals_come_back(ui: Ui, http: Http) -> None:
     ui.expected.add(503)
     page = ui.open("playground/confirms")
     press(page, "Publish one")
-    expect(told(page)).to_contain_text("the broker has message #1")
+    expect(told(page)).to_contain_text("the broker has stored message #1")
     press(page, "15 in a batch")
-    expect(told(page)).to_contain_text("9 were confirmed, and the full queue refused 6.")
+    expect(told(page)).to_contain_text("9 were confirmed, and 6 were refused by the full queue.")
     expect(page.get_by_text("✗ 6 refused")).to_be_visible()
     assert peek(http, "orders")["ready"] == 10
     press(page, "Publish one")
-    expect(told(page)).to_contain_text("basic.nack: the broker has not got message #17")
+    expect(told(page)).to_contain_text("basic.nack: the broker refused message #17")
     press(page, "Consume 5")
-    expect(told(page)).to_contain_text("Somebody consumed 5 messages")
+    expect(told(page)).to_contain_text("A consumer took 5 messages")
     press(page, "15 one by one")
-    expect(told(page)).to_contain_text("5 were confirmed, and the full queue refused 10.")
+    expect(told(page)).to_contain_text("5 were confirmed, and 10 were refused by the full queue.")
     press(page, "5 without confirms")
-    expect(told(page)).to_contain_text("0 messages came into the queue, and the publisher does not know")
-    expect(page.get_by_text("? 5 nobody asked")).to_be_visible()
+    expect(told(page)).to_contain_text("0 messages reached the queue, but the publisher does not know")
+    expect(page.get_by_text("? 5 unknown")).to_be_visible()
     leave(page, http)
 
 
@@ -268,7 +268,7 @@ def test_what_is_gone_can_be_begun_again(ui: Ui, http: Http) -> None:
     page = ui.open("playground/hello-world")
     expect(page.get_by_role("button", name="Publish")).to_be_visible()
     http.ask("DELETE", f"queues/{VHOST}/{queues(http)['hello']['name']}").expect(204)
-    expect(page.get_by_role("heading", name="What this page had made is gone")).to_be_visible()
+    expect(page.get_by_role("heading", name="The queues of this page were deleted")).to_be_visible()
     page.get_by_role("button", name="Start over").last.click()
     press(page, "Publish")
     expect(told(page)).to_contain_text("1 message is ready")
@@ -306,5 +306,5 @@ def test_who_may_not_play_is_told_who_can_change_that(browser: Browser, place: P
     with opened(browser, place.api, name=learner) as ui:
         ui.expected.add(401)
         page = ui.open("playground/hello-world")
-        expect(page.get_by_role("heading", name="You may not play here")).to_be_visible()
+        expect(page.get_by_role("heading", name="Missing permissions")).to_be_visible()
         expect(page.get_by_text("An administrator can")).to_be_visible()

@@ -91,12 +91,12 @@ def test_the_picture_has_everything_and_says_what_flows(shop: Place, ui: Ui) -> 
     expect(node(page, "Queue mails.newsletter: 1,200 ready")).to_be_visible()
     expect(queue(page, "mails.newsletter")).to_contain_text("1,200")
     expect(queue(page, "mails.newsletter")).to_contain_text("no consumer")
-    expect(node(page, "Consumer payments-1 of payments gets ")).to_be_visible()
+    expect(node(page, "Consumer payments-1 of payments receives ")).to_be_visible()
     into_payments = page.locator(".edge-binding").filter(has_text="order.created.*")
     expect(into_payments).to_have_text(re.compile(r"order\.created\.\*\s*[\d.]+/s"))
     expect(page.locator(".edge-publish.moves").first).to_have_text(re.compile(r"[\d.]+/s"))
     expect(page.locator(".edge-dead")).to_have_count(2)
-    expect(page.locator(".lost-way")).to_contain_text("nowhere")
+    expect(page.locator(".lost-way")).to_contain_text("unroutable")
     expect(node(page, "Exchange amq.")).to_have_count(0)
 
 
@@ -231,14 +231,14 @@ def test_a_routing_key_lights_its_path_and_can_be_sent_to_somebody(shop: Place, 
     page.get_by_label("Routing key", exact=True).fill("nothing")
     expect(page.locator(".way-said")).to_contain_text("No queue gets it")
     page.get_by_label("Headers as JSON").fill("{")
-    expect(page.locator(".way-said")).to_contain_text("Headers are an object of JSON")
-    page.get_by_role("button", name="Put it out").click()
+    expect(page.locator(".way-said")).to_contain_text("Headers must be a JSON object")
+    page.get_by_role("button", name="Clear route").click()
     expect(page.locator(".is-dim")).to_have_count(0)
 
 
 def test_what_is_looked_for_stands_out(shop: Place, ui: Ui) -> None:
     page = ui.open("topology")
-    page.get_by_label("Find in the picture").fill("invoices")
+    page.get_by_label("Find in the topology").fill("invoices")
     expect(page.get_by_text("1 match", exact=True)).to_be_visible()
     expect(queue(page, "invoices.de")).to_have_class(re.compile("is-lit"))
     expect(queue(page, "payments")).to_have_class(re.compile("is-dim"))
@@ -247,9 +247,9 @@ def test_what_is_looked_for_stands_out(shop: Place, ui: Ui) -> None:
 
 def test_the_same_is_there_in_words(shop: Place, ui: Ui) -> None:
     page = ui.open("topology")
-    page.get_by_text("The same in words").click()
-    words = page.get_by_role("list", name="Topology in words")
-    expect(words).to_contain_text("shop.events hands on to warehouse.picking with order.paid.#")
+    page.get_by_text("Topology as text").click()
+    words = page.get_by_role("list", name="Topology as text")
+    expect(words).to_contain_text("shop.events routes to warehouse.picking with order.paid.#")
     expect(words).to_contain_text("payments sends its dead letters to shop.dead")
     expect(words.get_by_role("link", name="Queue payments:")).to_be_visible()
 
@@ -309,7 +309,7 @@ def test_an_empty_virtual_host_says_what_fills_it(ui: Ui, http: Http) -> None:
     http.ask("PUT", "vhosts/bare").expect(201, 204)
     http.ask("PUT", "permissions/bare/guest", {"configure": ".*", "write": ".*", "read": ".*"}).expect(201, 204)
     page = ui.open("topology/bare")
-    expect(page.get_by_role("heading", name="There is nothing to draw yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="Nothing to show yet")).to_be_visible()
     expect(page.get_by_text("leveret queues declare orders --vhost bare")).to_be_visible()
     http.ask("PUT", "queues/bare/orders", {"durable": True}).expect(201)
     expect(node(page, "Queue orders: 0 ready")).to_be_visible(timeout=LIVE_MS)
@@ -318,4 +318,4 @@ def test_an_empty_virtual_host_says_what_fills_it(ui: Ui, http: Http) -> None:
 def test_a_virtual_host_that_is_gone_is_said(ui: Ui, http: Http) -> None:
     ui.expected.add(404)
     page = ui.open("topology/nowhere")
-    expect(page.get_by_role("alert")).to_contain_text("There is no such virtual host.")
+    expect(page.get_by_role("alert")).to_contain_text("This virtual host does not exist.")

@@ -1,1 +1,1 @@
-"""Metrics for Prometheus: what there is to measure, and the pages that show it."""
+"""Metrics for Prometheus: their definitions, and the pages that serve them."""

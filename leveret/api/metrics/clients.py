@@ -14,7 +14,7 @@ from leveret.session.connection.connection import Connection
 
 
 class ChannelView:
-    """A channel, as its metrics read it."""
+    """A channel, as input for its metrics. Computes its totals once, when needed."""
 
     __slots__ = ("_total", "channel")
 
@@ -24,14 +24,14 @@ class ChannelView:
 
     @property
     def total(self) -> ClientCounters:
-        """All that it has done."""
+        """The totals of its counters."""
         if self._total is None:
             self._total = self.channel.counters.total()
         return self._total
 
     @property
     def uncommitted(self) -> tuple[int, int]:
-        """Messages and acks that wait for a commit."""
+        """Numbers of uncommitted messages and acknowledgements."""
         transaction = self.channel.publishing.transaction
         return (0, 0) if transaction is None else (transaction.messages, transaction.acks)
 
@@ -41,7 +41,7 @@ async def _channels(scrape: Scrape) -> list[Channel]:
 
 
 def is_there(channel: Channel) -> bool:
-    """Whether a channel that was there a moment ago still is."""
+    """Whether a channel is still open."""
     connection = channel.connection
     return isinstance(connection, Connection) and connection.channels.get(channel.number) is channel
 
@@ -51,7 +51,7 @@ def _channel_view(channel: Channel) -> ChannelView | None:
 
 
 def channel_name(channel: Channel) -> str:
-    """What the API calls it."""
+    """The name of a channel in the API."""
     return f"{channel.connection.name} ({channel.number})"
 
 
@@ -107,7 +107,7 @@ CHANNEL = _of_channels(
 
 @dataclass(frozen=True)
 class Publishing:
-    """What a channel publishes to one exchange."""
+    """The publishes of a channel to one exchange."""
 
     channel: Channel
     inflow: Inflow
@@ -215,7 +215,7 @@ CHANNEL_QUEUE = _of_channels(
 
 
 class ConnectionView:
-    """A connection, as its metrics read it."""
+    """A connection, as input for its metrics. Computes its totals once, when needed."""
 
     __slots__ = ("_total", "connection", "services")
 
@@ -226,14 +226,14 @@ class ConnectionView:
 
     @property
     def total(self) -> ConnectionCounters:
-        """All that it has done."""
+        """The totals of its counters."""
         if self._total is None:
             self._total = self.connection.total()
         return self._total
 
     @property
     def pending(self) -> int:
-        """Bytes that wait for the system to take them."""
+        """Bytes in the write buffer of the socket."""
         protocol = self.services.driver.protocols.get(self.connection.number)
         transport = None if protocol is None else protocol.transport
         return 0 if transport is None else int(transport.get_write_buffer_size())
@@ -241,7 +241,7 @@ class ConnectionView:
 
 @dataclass(frozen=True)
 class Seen:
-    """A connection that somebody looks at."""
+    """A connection in a scrape."""
 
     connection: Connection
     services: Services

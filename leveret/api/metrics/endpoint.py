@@ -1,4 +1,4 @@
-"""The addresses of the metrics. On the port of the HTTP API they need a login, on a port of their own they do not."""
+"""The paths of the metrics. They need a login on the port of the HTTP API, but not on a separate port."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from leveret.api.services import Services
 from leveret.api.sharing import Parts
 from leveret.api.streaming import PRESENCE, Presence
 
-SCRAPE_S = 120.0  # how long one may take, with a client that reads slowly
-MOST = 10  # at once: each remembers a place among all objects
+SCRAPE_S = 120.0  # maximum seconds of a scrape, if the client reads slowly
+MOST = 10  # scrapes at once: each holds a list of all objects
 ALLOWED = "HEAD, GET, OPTIONS"
 
 Check = Callable[[HttpRequest], Awaitable[Response | None]]
-"""Who may look. Returns: what is answered to who may not, None to who may."""
+"""Checks access. Returns: the refusal, None if access is allowed."""
 
 log = logging.getLogger("leveret.api")
 
 
 async def anybody(http: HttpRequest) -> Response | None:
-    """Everybody may look."""
+    """Allow access without a login."""
     return None
 
 
 class Metrics:
-    """The metrics of one API, at as many ports as there are."""
+    """The metrics of one API, on one or more ports."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -42,7 +42,7 @@ class Metrics:
         self._running = Parts(MOST)
 
     def routes(self, check: Check) -> list[Route]:
-        """Where they are."""
+        """The routes of the metrics. check: decides about access."""
 
         async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
             http = HttpRequest(scope, receive)
@@ -70,7 +70,7 @@ class Metrics:
             async with asyncio.timeout(SCRAPE_S):
                 await self._send(scrape, http.method == "HEAD", receive, send)
         except TimeoutError:
-            log.info("a scrape of the metrics has taken longer than %d s and is cut off", SCRAPE_S)
+            log.info("a scrape of the metrics took longer than %d s; the client was disconnected", SCRAPE_S)
             presence: Presence = scope["state"][PRESENCE]
             presence.cut()
         finally:
@@ -94,10 +94,12 @@ class Metrics:
                     await send(start)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         except Exception:
-            log.exception("cannot show the metrics")
+            log.exception("cannot serve the metrics")
             if not has_begun:
                 await send({**start, "status": 500})
-                await send({"type": "http.response.body", "body": b"this failed inside the broker; its log says why\n"})
+                await send(
+                    {"type": "http.response.body", "body": b"the request failed inside the broker; see its log\n"}
+                )
             return
         finally:
             gone.cancel()
@@ -105,13 +107,13 @@ class Metrics:
 
 
 async def _until_gone(receive: Receive) -> None:
-    """Wait for the client to go away."""
+    """Wait until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 class _Endpoint:
-    """What starlette takes for an application, so that it leaves the methods to us."""
+    """Makes starlette treat a function as an application, so that it does not check the method."""
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Family: one metric, declared once: name, type, help, and how its value is read. Group: those of one kind of thing."""
+"""Family: one metric with its name, type, help and the function that reads it. Group: metrics of one kind of object."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ Things = Sequence[Any]
 class Family:
     """One metric. name: without the prefix of its group. help: one line.
 
-    read: the value of one thing, as view() of the group shows it; None where it has none. is_summed: whether the sum
-    over all things means something.
+    read: returns the value for the result of the group's view(); None for no value. is_summed: whether the sum over
+    all objects is meaningful.
     """
 
     name: str
@@ -42,21 +42,21 @@ class Family:
 
 
 def same(thing: Any) -> Any:
-    """The thing itself."""
+    """The object itself."""
     return thing
 
 
 def no_labels(thing: Any) -> str:
-    """What stands behind the name of a metric that there is once."""
+    """No labels, for a metric with a single value."""
     return ""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Metrics of one kind of thing. name: of RabbitMQ's table, or ours; /metrics/detailed is asked by it.
+    """Metrics of one kind of object. name: as in RabbitMQ or our own; the parameter `family` of /metrics/detailed.
 
-    things: all that a scrape covers. tail: what stands between the name of a metric and the value of one thing, mostly
-    labels in braces. view: what the metrics read of a thing, made anew for each look. is_summed: whether /metrics shows
+    things: returns all objects of a scrape. tail: the text between the name of a metric and the value of one object,
+    usually labels in braces. view: the input for read(), made anew for each sample. is_summed: whether /metrics shows
     """
 
     name: str
@@ -70,19 +70,19 @@ class Group:
 
 @dataclass(frozen=True)
 class Sample:
-    """A value that is there already. tail: what stands behind the name of its metric."""
+    """A value that is already known. tail: the text after the name of its metric."""
 
     tail: str
     value: Number
 
 
 def sample_value(sample: Sample) -> Number:
-    """For read of a Family."""
+    """The value of a sample, as Family.read."""
     return sample.value
 
 
 def sample_tail(sample: Sample) -> str:
-    """For tail of a Group."""
+    """The tail of a sample, as Group.tail."""
     return sample.tail
 
 
@@ -94,5 +94,5 @@ def samples_of(
     find: Callable[[Scrape], Awaitable[list[Sample]]],
     prefix: str = RABBITMQ,
 ) -> Group:
-    """A group of one metric whose samples are found all at once. name: of the group."""
+    """A group with one metric, whose samples are collected all at once. name: of the group."""
     return Group(name, find, (Family(metric, kind, text, sample_value),), sample_tail, prefix=prefix)

@@ -14,7 +14,7 @@ async def _attempts(scrape: Scrape) -> list[Login]:
 
 
 async def _by_source(scrape: Scrape) -> list[Login]:
-    """Nobody counts by addresses, as RabbitMQ does not either unless it is asked to."""
+    """Always empty: attempts are not counted by address. RabbitMQ counts them only if configured to."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""Metrics of the node and its process: what RabbitMQ has of these, where it means something here."""
+"""Metrics of the node and its process: those of RabbitMQ that are meaningful here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from leveret.wire.versions import API_VERSION
 
 
 async def the_node(scrape: Scrape) -> list[Services]:
-    """The only one there is."""
+    """The only node."""
     return [scrape.services]
 
 
@@ -212,7 +212,8 @@ PARTS = (
     ("allocated_unused", "runtime_allocated_unused", "Runtime allocated but unused blocks size in bytes"),
     ("reserved_unallocated", "runtime_reserved_unallocated", "Runtime reserved but unallocated blocks size in bytes"),
 )
-"""What a part of the memory is called by the API, and here. Messages are the binary heap, the rest is other_system."""
+"""Names of parts of the memory in the API, in metrics, and help. Messages are the binary heap, the rest other_system.
+"""
 
 
 def _part(name: str) -> Callable[[Services], Number]:

@@ -1,4 +1,4 @@
-"""Metrics that RabbitMQ does not have: of the event loop, the disk, the memory of messages, and routes."""
+"""Metrics that RabbitMQ does not have: event loop, disk, memory of messages, and routes."""
 
 from __future__ import annotations
 
@@ -65,49 +65,49 @@ NODE = Group(
         Family(
             "event_loop_longest_seconds",
             GAUGE,
-            "Longest time in the last minute during which the event loop looked at no socket",
+            "Longest time in the last minute during which the event loop did not check its sockets",
             _longest_s,
         ),
         Family(
             "event_loop_stalls_total",
             COUNTER,
-            "Times that the event loop looked at no socket for more than 20 ms",
+            "Number of times that the event loop did not check its sockets for more than 20 ms",
             lambda services: int(services.broker.lag.stalls),
         ),
         Family(
             "message_memory_bytes",
             GAUGE,
-            "Memory that messages need, whoever holds them, about",
+            "Approximate memory used by all messages",
             lambda services: int(services.broker.budget.used),
         ),
         Family(
             "message_memory_limit_bytes",
             GAUGE,
-            "Memory that messages may need before they are left to the disk",
+            "Memory that messages may use before they are paged out to the disk",
             _limit,
         ),
         Family(
             "route_cache_hits_total",
             COUNTER,
-            "Publishes whose exchange and routing key were known to the connection",
+            "Publishes whose route was in the cache of the connection",
             _hits,
         ),
         Family(
             "route_cache_misses_total",
             COUNTER,
-            "Publishes for which it had to be found out where they go",
+            "Publishes whose route had to be computed",
             lambda services: int(services.broker.intake.misses),
         ),
         Family(
             "publishers_held",
             GAUGE,
-            "Connections of publishers that are not read now, because of an alarm",
+            "Publisher connections that are not read because of an alarm",
             lambda services: services.broker.alarms.blocked(),
         ),
         Family(
             "dead_letters_waiting",
             GAUGE,
-            "Dead letters that wait to be published",
+            "Dead letters waiting to be published",
             lambda services: len(services.broker.worklist),
         ),
         Family(
@@ -119,19 +119,19 @@ NODE = Group(
         Family(
             "committed_bytes_total",
             COUNTER,
-            "Size in bytes of what was committed to the data directory",
+            "Bytes committed to the data directory",
             _of_disk(lambda disk: disk.written),
         ),
         Family(
             "disk_fetches_total",
             COUNTER,
-            "Times that messages at rest were read from the data directory",
+            "Reads of paged-out messages from the data directory",
             _of_disk(lambda disk: disk.reads),
         ),
         Family(
             "disk_fetched_messages_total",
             COUNTER,
-            "Messages at rest that were read from the data directory",
+            "Paged-out messages read from the data directory",
             _of_disk(lambda disk: disk.read),
         ),
     ),
@@ -144,7 +144,9 @@ async def _alarms(scrape: Scrape) -> list[Sample]:
     return [Sample(labels(alarm=name), int(raised & bit != 0)) for name, bit in ALARMS.items()]
 
 
-ALARM = samples_of("leveret_node_metrics", "alarm", GAUGE, "Whether publishers wait for this reason", _alarms, LEVERET)
+ALARM = samples_of(
+    "leveret_node_metrics", "alarm", GAUGE, "1 if publishers are blocked for this reason", _alarms, LEVERET
+)
 
 
 async def _commits(scrape: Scrape) -> list[Sample]:
@@ -158,13 +160,13 @@ COMMITS = samples_of(
     "leveret_node_metrics",
     "commit_duration_seconds",
     SUMMARY,
-    "Time from handing messages to the disk until they are safe",
+    "Time from handing messages to the disk until they are committed",
     _commits,
     LEVERET,
 )
 
 
-# -- what the metrics themselves cost
+# -- cost of the metrics themselves
 
 
 def _telemetry(metric: str, text: str, value: Callable[[Scrape, str], Number]) -> Group:

@@ -1,4 +1,4 @@
-"""Pages: what each address shows, piece by piece. Source: prometheus_rabbitmq_core_metrics_collector.erl."""
+"""Pages: the metrics at each path, sent in pieces. Source: prometheus_rabbitmq_core_metrics_collector.erl."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from leveret.api.metrics.family import CLUSTER, LEVERET, RABBITMQ, Family, Group
 from leveret.api.metrics.scrape import AGGREGATED, DETAILED, MEMORY, PER_OBJECT, Scrape
 from leveret.api.metrics.text import head, line
 
-CHUNK = 64 << 10  # characters that are sent at once
+CHUNK = 64 << 10  # characters of one piece
 
 OBJECTS = (
     queues.COARSE,
@@ -59,13 +59,13 @@ CHOICE = (
     queues.VHOST_STATUS,
     *OWN,
 )
-"""What /metrics/detailed shows when it is asked for: each under names that no other page has."""
+"""The groups that /metrics/detailed shows on request, under names that no other page uses."""
 WITH_INFO = {"queue_coarse_metrics", "queue_consumer_count", "queue_metrics"}
 DETAILED_PREFIX = {RABBITMQ: f"{RABBITMQ}detailed_", LEVERET: f"{LEVERET}detailed_", CLUSTER: CLUSTER}
 
 
 def groups_of(scrape: Scrape) -> list[tuple[str, Group, tuple[Family, ...]]]:
-    """What a scrape shows: prefixes of names, groups, and those of their metrics that were not shown before."""
+    """The contents of a scrape: prefix, group, and its metrics that no earlier group has."""
     found: list[tuple[str, Group]] = []
     if scrape.page == DETAILED:
         chosen = [group for group in CHOICE if group.name in scrape.families]
@@ -84,19 +84,19 @@ def groups_of(scrape: Scrape) -> list[tuple[str, Group, tuple[Family, ...]]]:
 
 
 class Text:
-    """Text that is to be sent. size: characters that wait."""
+    """A buffer of text to send. size: in characters."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
         self.size = 0
 
     def add(self, text: str) -> None:
-        """More of it."""
+        """Append text."""
         self._parts.append(text)
         self.size += len(text)
 
     def take(self) -> bytes:
-        """What waits."""
+        """Return the buffered text as UTF-8, and clear the buffer."""
         found = "".join(self._parts).encode()
         self._parts.clear()
         self.size = 0
@@ -104,7 +104,7 @@ class Text:
 
 
 async def pieces(scrape: Scrape) -> AsyncIterator[bytes]:
-    """A page, in pieces of bounded size."""
+    """A page in pieces of bounded size."""
     began_s = time.perf_counter()
     sent = 0
     text = Text()
@@ -138,7 +138,7 @@ def _is_summed(scrape: Scrape, group: Group) -> bool:
 
 
 async def _sums(scrape: Scrape, group: Group, families: tuple[Family, ...], things: Things) -> list[Number | None]:
-    """One number for each metric, over all things; None where there is nothing to add up."""
+    """The sum of each metric over all objects; None for metrics that are not summed."""
     found: list[Number | None] = [0 if family.is_summed else None for family in families]
     summed = [(at, family.read) for at, family in enumerate(families) if family.is_summed]
     for thing in things:
@@ -153,7 +153,7 @@ async def _sums(scrape: Scrape, group: Group, families: tuple[Family, ...], thin
 async def _lines(
     scrape: Scrape, text: Text, name: str, group: Group, family: Family, things: Things, place: int
 ) -> int:
-    """Samples of one metric, until there is enough to be sent. Returns: how many things were looked at by then."""
+    """Append samples of one metric until the buffer is full. Returns: the number of objects done so far."""
     read, tail, view = family.read, group.tail, group.view
     while place < len(things) and text.size < CHUNK:
         thing = things[place]

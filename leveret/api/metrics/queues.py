@@ -1,4 +1,4 @@
-"""Metrics of queues, of exchanges, and of what goes from one to the other.
+"""Metrics of queues, of exchanges, and of messages from exchanges to queues.
 
 Source: prometheus_rabbitmq_core_metrics_collector.erl.
 """
@@ -21,7 +21,7 @@ from leveret.core.vhost import VirtualHost
 
 
 class QueueView:
-    """A queue, as its metrics read it. What takes long is found out when it is asked for, and once."""
+    """A queue, as input for its metrics. Computes expensive values once, when needed."""
 
     __slots__ = ("_resting", "_total", "queue", "services")
 
@@ -33,27 +33,27 @@ class QueueView:
 
     @property
     def ready(self) -> int:
-        """Messages that wait, for a consumer or to be tried again."""
+        """Messages that wait for a consumer or for redelivery."""
         return len(self.queue.ready) + len(self.queue.retries)
 
     @property
     def unacked(self) -> int:
-        """Messages that wait for an ack."""
+        """Unacknowledged messages."""
         return int(self.queue.unacked)
 
     @property
     def ready_bytes(self) -> int:
-        """Of the bodies of those that wait."""
+        """Bytes of the bodies of ready messages."""
         return int(self.queue.ready.size)
 
     @property
     def unacked_bytes(self) -> int:
-        """Of the bodies of those that wait for an ack."""
+        """Bytes of the bodies of unacknowledged messages."""
         return int(self.queue.unacked_bytes)
 
     @property
     def resting(self) -> tuple[int, int]:
-        """Messages that are on disk alone, and bytes of their bodies."""
+        """Numbers of messages that are only on disk, and bytes of their bodies."""
         if self._resting is None:
             count, size = self.queue.ready.at_rest()
             self._resting = int(count), int(size)
@@ -61,31 +61,31 @@ class QueueView:
 
     @property
     def total(self) -> QueueCounters:
-        """All that it has done."""
+        """The totals of its counters."""
         if self._total is None:
             self._total = self.queue.total()
         return self._total
 
     @property
     def delivered(self) -> int:
-        """Messages that clients got, in whatever way."""
+        """Messages delivered to clients by any method."""
         total = self.total
         return int(total.delivered + total.delivered_no_ack + total.got + total.got_no_ack)
 
     @property
     def used(self) -> float:
-        """The part of the last minute in which nothing waited for a consumer."""
+        """The fraction of the last minute in which no message waited for a consumer."""
         return utilisation(self.queue, self.services.history.find(self.queue))
 
     @property
     def memory(self) -> int:
-        """Bytes that it needs, about."""
+        """Approximate bytes of memory that the queue uses."""
         return OBJECT + int(self.queue.resident()) + self.unacked_bytes + self.unacked * COST
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A queue that somebody looks at."""
+    """A queue in a scrape."""
 
     queue: Queue
     services: Services
@@ -263,7 +263,9 @@ INFO = Group(
 
 OWN = _of_queues(
     "leveret_queue_metrics",
-    Family("queue_messages_published_total", COUNTER, "Messages that a queue took", lambda view: view.total.published),
+    Family(
+        "queue_messages_published_total", COUNTER, "Messages accepted by a queue", lambda view: view.total.published
+    ),
     Family(
         "queue_messages_delivered_total",
         COUNTER,
@@ -274,31 +276,31 @@ OWN = _of_queues(
     Family(
         "queue_messages_requeued_total",
         COUNTER,
-        "Messages that came back to a queue",
+        "Messages requeued to a queue",
         lambda view: view.total.requeued,
     ),
     Family("queue_messages_rejected_total", COUNTER, "Messages rejected on a queue", lambda view: view.total.rejected),
     Family(
         "queue_messages_refused_total",
         COUNTER,
-        "Messages that a queue did not take, being full or faulty",
+        "Messages refused by a queue because it is full or faulty",
         lambda view: view.total.refused,
     ),
-    Family("queue_messages_expired_total", COUNTER, "Messages ended by their TTL", lambda view: view.total.expired),
+    Family("queue_messages_expired_total", COUNTER, "Messages expired by their TTL", lambda view: view.total.expired),
     Family(
         "queue_messages_dropped_total",
         COUNTER,
-        "Messages ended by the length limit of a queue",
+        "Messages dropped by the length limit of a queue",
         lambda view: view.total.dropped,
     ),
     Family(
         "queue_messages_dead_lettered_total",
         COUNTER,
-        "Messages that went on to a dead letter exchange",
+        "Messages published to a dead letter exchange",
         lambda view: view.total.dead_lettered,
     ),
     Family(
-        "queue_published_bytes_total", COUNTER, "Bytes of bodies that a queue took", lambda view: view.total.bytes_in
+        "queue_published_bytes_total", COUNTER, "Bytes of bodies accepted by a queue", lambda view: view.total.bytes_in
     ),
     Family(
         "queue_delivered_bytes_total",
@@ -306,38 +308,38 @@ OWN = _of_queues(
         "Bytes of bodies delivered from a queue",
         lambda view: view.total.bytes_out,
     ),
-    Family("queue_messages_at_rest", GAUGE, "Ready messages that are on disk alone", lambda view: view.resting[0]),
+    Family("queue_messages_at_rest", GAUGE, "Ready messages that are only on disk", lambda view: view.resting[0]),
     Family(
         "queue_messages_at_rest_bytes",
         GAUGE,
-        "Size in bytes of ready messages that are on disk alone",
+        "Size in bytes of ready messages that are only on disk",
         lambda view: view.resting[1],
     ),
     Family(
         "queue_messages_retrying",
         GAUGE,
-        "Messages that came back and wait to be delivered again",
+        "Requeued messages waiting for redelivery",
         lambda view: len(view.queue.retries),
     ),
     Family(
         "queue_messages_held",
         GAUGE,
-        "Messages that wait for the time that a header names",
+        "Messages held until the time in a header",
         lambda view: view.queue.detours.held(),
     ),
     Family(
         "queue_messages_unreadable_total",
         COUNTER,
-        "Messages whose header should name a time and does not, so that they were not held",
+        "Messages that were not held because the time in their header is not valid",
         lambda view: view.total.unreadable,
     ),
     Family(
         "queue_messages_duplicate_total",
         COUNTER,
-        "Messages that a queue did not take, having them already",
+        "Messages discarded by a queue as duplicates",
         lambda view: view.total.duplicates,
     ),
-    Family("queue_paused", GAUGE, "1 for a paused queue", lambda view: int(view.queue.settings.is_paused)),
+    Family("queue_paused", GAUGE, "1 if a queue is paused", lambda view: int(view.queue.settings.is_paused)),
     prefix=LEVERET,
 )
 
@@ -355,7 +357,7 @@ async def _named_exchanges(scrape: Scrape) -> list[Exchange]:
 
 
 async def count_routes(scrape: Scrape) -> None:
-    """Let exchanges count what is only noted on connections."""
+    """Add counts that connections still hold to the counters of exchanges."""
     for client in list(scrape.broker.connections.values()):
         client.count_routes()
         await scrape.turns.rest()
@@ -451,7 +453,7 @@ VHOST_STATUS = Group(
 
 @dataclass(frozen=True)
 class Flow:
-    """What goes from one exchange to one queue."""
+    """The messages from one exchange to one queue."""
 
     vhost: str
     outflow: Outflow

@@ -1,4 +1,4 @@
-"""Scrape: one look of somebody at the metrics, and what is remembered of all such looks."""
+"""Scrape: one request for metrics, and the statistics of all scrapes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ T = TypeVar("T")
 
 
 class Scrapes:
-    """Of one API. counts, seconds, bytes: of the scrapes of each page.
+    """The scrapes of one API. counts, seconds, bytes: by page.
 
-    highest: what each total was told to be. Totals are added up in pieces, and what ends meanwhile may be missed.
+    highest: the highest reported value of each total. Totals are summed in steps, which may miss objects that end
+    meanwhile.
     """
 
     def __init__(self) -> None:
@@ -33,20 +34,20 @@ class Scrapes:
         self.highest: dict[str, int] = {}
 
     def note(self, page: str, seconds: float, size: int) -> None:
-        """A scrape is through."""
+        """Count a finished scrape."""
         self.counts[page] = self.counts.get(page, 0) + 1
         self.seconds[page] = self.seconds.get(page, 0.0) + seconds
         self.bytes[page] = self.bytes.get(page, 0) + size
 
     def never_less(self, name: str, value: int) -> int:
-        """A total that only grows."""
+        """The value of a total, which never decreases."""
         value = max(value, self.highest.get(name, 0))
         self.highest[name] = value
         return value
 
 
 class Scrape:
-    """page: which one it is of. families: groups that are asked for. vhosts: names of those that are; empty for all."""
+    """One scrape. page: its page. families: names of requested groups. vhosts: names, empty for all."""
 
     def __init__(
         self,
@@ -65,32 +66,32 @@ class Scrape:
 
     @property
     def broker(self) -> Broker:
-        """Whose metrics these are."""
+        """The broker."""
         return self.services.broker
 
     @property
     def turns(self) -> Turns:
-        """For work in pieces."""
+        """The turns of the API."""
         return self.services.turns
 
     @property
     def is_aggregated(self) -> bool:
-        """Whether sums are wanted in the place of single objects."""
+        """Whether the page has sums instead of single objects."""
         return self.page == AGGREGATED
 
     async def once(self, find: Callable[[Scrape], Awaitable[T]]) -> T:
-        """What several metrics need, found out once."""
+        """The result of find(), computed once for all metrics of this scrape."""
         if find not in self._found:
             self._found[find] = await find(self)
         found: T = self._found[find]
         return found
 
     def vhosts(self) -> list[VirtualHost]:
-        """The virtual hosts that it covers."""
+        """The virtual hosts of this scrape."""
         return [vhost for vhost in self.broker.vhosts.values() if not self._vhosts or vhost.name in self._vhosts]
 
     def connections(self) -> list[Connection]:
-        """The AMQP connections to these."""
+        """The AMQP connections to its virtual hosts."""
         return [
             client
             for client in self.broker.connections.values()

@@ -1,7 +1,7 @@
-"""The text format of Prometheus, version 0.0.4, as far as it is written here.
+"""Writes the text format of Prometheus, version 0.0.4, as far as Leveret needs it.
 
-prometheus_client has a writer too, but for a registry that holds all samples at once; these are written as they are
-read. Source: https://prometheus.io/docs/instrumenting/exposition_formats
+The writer of prometheus_client needs a registry with all samples at once; this one writes samples as they are read.
+Source: https://prometheus.io/docs/instrumenting/exposition_formats
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4"
 
 
 def escaped(value: str) -> str:
-    """A value of a label. Of a name that is no UTF-8, the bytes that are not are written as \\udc80 to \\udcff."""
+    """An escaped label value. In names that are not UTF-8, \\udc80 to \\udcff stand for the invalid bytes."""
     if not value.isascii():
         value = value.encode("utf-8", "backslashreplace").decode()
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
@@ -22,10 +22,10 @@ def labels(**given: str) -> str:
 
 
 def head(name: str, kind: str, text: str) -> str:
-    """What comes before the samples of a metric."""
+    """The TYPE and HELP lines of a metric."""
     return f"# TYPE {name} {kind}\n# HELP {name} {text}\n"
 
 
 def line(name: str, tail: str, value: float) -> str:
-    """One sample. tail: labels in braces, perhaps behind a suffix of the name; or nothing."""
+    """The line of one sample. tail: an optional suffix of the name, and optional labels in braces."""
     return f"{name}{tail} {value}\n"

@@ -1,4 +1,4 @@
-"""Metrics of the whole broker, which never fall while it runs: what is gone stays in them.
+"""Metrics of the whole broker. They never decrease while it runs: deleted objects still count.
 
 Source: rabbit_global_counters.erl, rabbit_msg_size_metrics.erl.
 """
@@ -22,14 +22,14 @@ from leveret.core.queue.dead_letter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJE
 from leveret.core.vhost import VirtualHost
 
 AMQP = "amqp091"
-VOLATILE = "volatile"  # RabbitMQ's name of what direct reply-to sends
+VOLATILE = "volatile"  # RabbitMQ's queue type for direct reply-to
 TYPES = (CLASSIC, QUORUM, VOLATILE)
 
 
 class Totals:
-    """All that has happened since the start. to_confirm: publishes that wanted to be confirmed.
+    """Totals since the start. to_confirm: publishes in confirm mode.
 
-    publishers: channels that have published something. channels, consumers: that are there.
+    Current numbers: connections, channels, consumers, queues, and publishers: channels that have published.
     """
 
     def __init__(self) -> None:
@@ -48,12 +48,12 @@ def _all_vhosts(scrape: Scrape) -> list[VirtualHost]:
 
 
 async def count(scrape: Scrape) -> Totals:
-    """Add everything up. Cost: a look at each connection, channel, exchange and queue."""
+    """Compute the totals. Cost: proportional to the number of connections, channels, exchanges and queues."""
     await scrape.once(count_routes)
     found = Totals()
     counters = found.counters
     vhosts = _all_vhosts(scrape)
-    counters.add(scrape.broker.past)  # first: what ends meanwhile must not be counted twice
+    counters.add(scrape.broker.past)  # first, so that objects that end meanwhile are not counted twice
     for vhost in vhosts:
         counters.add(vhost.past)
     for queue_type in TYPES:
@@ -88,7 +88,7 @@ async def count(scrape: Scrape) -> Totals:
 
 
 def _subtract(counters: QueueCounters, other: QueueCounters) -> None:
-    """Of what clients got, leave what came from no queue."""
+    """Subtract deliveries from queues, which leaves those of direct reply-to."""
     counters.delivered -= other.delivered
     counters.delivered_no_ack -= other.delivered_no_ack
     counters.got -= other.got
@@ -100,7 +100,7 @@ def _subtract(counters: QueueCounters, other: QueueCounters) -> None:
 
 @dataclass(frozen=True)
 class Kept:
-    """Totals, and what they were told to be before."""
+    """Totals with their scrape."""
 
     totals: Totals
     scrape: Scrape
@@ -169,12 +169,12 @@ GLOBAL = Group(
 )
 
 
-# -- by the type of queue
+# -- by queue type
 
 
 @dataclass(frozen=True)
 class OfType:
-    """What queues of one type have done."""
+    """The counters of all queues of one type."""
 
     queue_type: str
     counters: QueueCounters
@@ -255,7 +255,7 @@ NO_LETTER = "disabled"
 
 @dataclass(frozen=True)
 class Ended:
-    """What ended in queues of one type, with one strategy for dead letters."""
+    """Messages that ended in queues of one type with one dead-letter strategy."""
 
     queue_type: str
     strategy: str
@@ -263,7 +263,7 @@ class Ended:
     scrape: Scrape
 
     def count(self, reason: str, all_of_them: int) -> int:
-        """How many for a reason. all_of_them: with any strategy."""
+        """The number of messages for a reason. all_of_them: the number with any strategy."""
         letters = self.counters.letters
         if self.strategy == NO_LETTER:
             value = all_of_them - letters.get((reason, False), 0) - letters.get((reason, True), 0)
@@ -329,7 +329,7 @@ DEAD_LETTERS = (
 )
 
 
-# -- what there is, and how large it was
+# -- numbers of objects, and sizes of messages
 
 
 async def _counted(scrape: Scrape) -> list[Totals]:
@@ -367,12 +367,12 @@ EXCHANGE_CONFIRMS = Group(
 
 
 def bound(size: int) -> str:
-    """A size as Prometheus writes it; so one that is compared with the text of a label is found."""
+    """A size in the format of Prometheus, so that queries for this label text find it."""
     return f"{float(size):g}" if size >= 1_000_000 else f"{size}.0"
 
 
 def published_of(broker: Broker) -> tuple[int, int]:
-    """Messages that clients have published since the start, and bytes of their bodies. Cost: a look at each client."""
+    """Messages published since the start, and bytes of their bodies. Cost: proportional to the number of clients."""
     published, size = int(broker.intake.published), int(broker.intake.bytes)
     for client in broker.connections.values():
         if isinstance(client, Party):

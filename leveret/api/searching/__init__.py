@@ -1,1 +1,1 @@
-"""To look for messages in a queue, and to do something with those that are found."""
+"""Search for messages in a queue, and act on the messages found."""

@@ -1,6 +1,6 @@
-"""Acting: what is done with the messages that a walk has found, a few at a time.
+"""Actions on the messages that a walk has found, a few at a time.
 
-Not many are under way at a time, and a crash leaves each of them in one place (core/client/transfer.py).
+Few messages are in transfer at a time, and a crash leaves each of them in one place (core/client/transfer.py).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from leveret.core.queue.queue import Queue
 from leveret.core.vhost import VirtualHost
 from leveret.wire.fields import DecodeError
 
-REASONS: Final = 20  # why messages are left alone, that are counted apart
+REASONS: Final = 20  # distinct reasons for skipped messages; others are counted together
 DEFAULT_EXCHANGE: Final = ""
 
 
 class Tally:
-    """What became of messages. skipped: how many were left alone, by reason."""
+    """The results of an action. skipped: number of skipped messages, by reason."""
 
     def __init__(self) -> None:
         self.done = 0
@@ -36,12 +36,12 @@ class Tally:
         self.skipped: Counter[str] = Counter()
 
     def skip(self, reason: str) -> None:
-        """One is left alone."""
+        """Count a skipped message."""
         known = reason in self.skipped or len(self.skipped) < REASONS
         self.skipped[reason if known else "other reasons"] += 1
 
     def count(self, outcome: int) -> None:
-        """outcome: as Transfer has them."""
+        """Count a message. outcome: an outcome of Transfer."""
         if outcome == DONE:
             self.done += 1
         elif outcome == GONE:
@@ -51,9 +51,9 @@ class Tally:
 
 
 class Action:
-    """What is done with each message. tally: of all. verb, where: what the log says around their count.
+    """An action on messages. tally: its results. verb, where: words around the count in the log.
 
-    publishes: whether a queue gets messages, for which there is no room while publishers have to wait.
+    publishes: whether it publishes messages, and so must wait while publishers are blocked.
     """
 
     verb = ""
@@ -66,59 +66,59 @@ class Action:
         self.tally = Tally()
 
     def told(self) -> str:
-        """What was done, for the log."""
+        """The result, for the log."""
         return f"{self.verb} {self.tally.done} messages of {self.queue}{self.where}"
 
     @abstractmethod
     def do(self, candidate: Candidate, is_dry: bool) -> None:
-        """Do it, or only count what would be done. Raises: Refusal."""
+        """Act on one message, or only count it in a dry run. Raises: Refusal."""
 
 
 class Delete(Action):
-    """They are gone; none becomes a dead letter."""
+    """Deletes messages without dead-lettering them."""
 
     verb = "deleted"
     publishes = False
 
     def do(self, candidate: Candidate, is_dry: bool) -> None:
-        """Delete it."""
+        """Delete one message."""
         self.tally.count(DONE if is_dry else self.transfer.delete(candidate.entry))
 
 
 class ToFront(Action):
-    """They go in front of all others of their queue, in their order."""
+    """Moves messages to the front of their queue, in their order."""
 
-    verb, where = "put", " in front of the others"
+    verb, where = "moved", " to its front"
 
     def do(self, candidate: Candidate, is_dry: bool) -> None:
-        """Put it there."""
+        """Move one message to the front."""
         self.tally.count(DONE if is_dry else self.transfer.put_in_front(candidate.entry))
 
 
 class Target:
-    """Where messages go. find: the destinations of one. Raises: Refusal, ApiError where that is not allowed."""
+    """The target of an action. Creating one raises Refusal or ApiError if the user may not use it."""
 
     text = ""
 
     @abstractmethod
     def find(self, message: Message, is_dry: bool) -> list[Destination]:
-        """Raises: Refusal FORBIDDEN for a routing key."""
+        """The destinations of one message. Raises: Refusal FORBIDDEN for a routing key."""
 
 
 class ToQueue(Target):
-    """Into a queue, past all exchanges."""
+    """A queue as target, without routing."""
 
     def __init__(self, queue: Queue) -> None:
         self.text = f"to {queue}"
         self._found: list[Destination] = [queue]
 
     def find(self, message: Message, is_dry: bool) -> list[Destination]:
-        """That queue."""
+        """The queue."""
         return self._found
 
 
 class ToExchange(Target):
-    """Through an exchange, to wherever it routes. key: instead of the message's own ones."""
+    """An exchange as target, which routes the messages. key: replaces the routing keys of a message."""
 
     def __init__(self, exchange: Exchange, key: str | None, user: User) -> None:
         self.text = f"to {exchange}"
@@ -127,7 +127,7 @@ class ToExchange(Target):
         self._user = user
 
     def find(self, message: Message, is_dry: bool) -> list[Destination]:
-        """The queues. Raises: Refusal FORBIDDEN."""
+        """The queues to which the exchange routes the message. Raises: Refusal FORBIDDEN."""
         exchange = self._exchange
         keys = [self._key] if self._key is not None else message.address.keys
         if exchange.kind == TOPIC:
@@ -136,7 +136,7 @@ class ToExchange(Target):
 
 
 class Send(Action):
-    """They go somewhere else, or copies of them do. To be called first: aim()."""
+    """Moves or copies messages to a target. Call aim() first."""
 
     def __init__(self, queue: Queue, keeps: bool) -> None:
         super().__init__(queue)
@@ -144,16 +144,16 @@ class Send(Action):
         self._target: Target | None = None
 
     def aim(self, target: Target) -> None:
-        """Say where to."""
+        """Set the target."""
         self._target = target
         self.verb, self.where = "copied" if self._keeps else "moved", f" {target.text}"
 
     def made(self, candidate: Candidate) -> Message:
-        """The message as it arrives. Raises: DecodeError when it cannot be made."""
+        """The message to send. Raises: DecodeError if it cannot be made."""
         return candidate.entry.message
 
     def do(self, candidate: Candidate, is_dry: bool) -> None:
-        """Send it. Raises: Refusal."""
+        """Send one message. Raises: Refusal."""
         assert self._target is not None
         try:
             message = self.made(candidate)
@@ -162,7 +162,7 @@ class Send(Action):
             return
         found = self._target.find(message, is_dry)
         if not found:
-            self.tally.skip("no queue gets it")
+            self.tally.skip("it reaches no queue")
         elif is_dry:
             self.tally.count(DONE)
         elif self._keeps:
@@ -175,7 +175,7 @@ class Send(Action):
 
 
 class Redrive(Action):
-    """Dead letters go back to the queues in which they died. most: how often one may be sent back."""
+    """Sends dead letters back to the queues in which they died. most: how often one may be sent back."""
 
     def __init__(self, queue: Queue, vhost: VirtualHost, most: int) -> None:
         super().__init__(queue)
@@ -184,17 +184,17 @@ class Redrive(Action):
         self._most = most
 
     def do(self, candidate: Candidate, is_dry: bool) -> None:
-        """Send it back."""
+        """Send one dead letter back."""
         origin = origin_of(candidate.entry.message)
         if origin is None:
-            self.tally.skip("it does not say in which queue it died")
+            self.tally.skip("it does not name the queue in which it died")
             return
         if origin.redriven >= self._most:
-            self.tally.skip(f"it was sent back {'once' if self._most == 1 else f'{self._most} times'} already")
+            self.tally.skip(f"it was already sent back {'once' if self._most == 1 else f'{self._most} times'}")
             return
         home = self._vhost.queues.get(origin.queue)
         if home is None or home.deleted:
-            self.tally.skip(f"there is no queue '{origin.queue[:60]}' any more")
+            self.tally.skip(f"queue '{origin.queue[:60]}' no longer exists")
             return
         if home is self.queue:
             self.tally.skip("it died in this queue")
@@ -215,7 +215,7 @@ class Redrive(Action):
 
 
 def source(vhost: VirtualHost, user: User, name: str) -> Queue:
-    """The queue that is looked into. Raises: ApiError 404, Refusal FORBIDDEN, LOCKED, FAULTY."""
+    """The queue to search, if the user may read from it. Raises: ApiError 404, Refusal FORBIDDEN, LOCKED, FAULTY."""
     user.check(READ, "queue", name, vhost.name)
     return _shared(vhost, name)
 
@@ -230,7 +230,7 @@ def _shared(vhost: VirtualHost, name: str) -> Queue:
 
 
 def queue_target(vhost: VirtualHost, user: User, name: str, transfer: Transfer) -> Target:
-    """A queue as a target: its user may publish to the default exchange. Raises: ApiError 404, Refusal."""
+    """A queue as target, if the user may publish to the default exchange. Raises: ApiError 404, Refusal."""
     user.check(WRITE, "exchange", DEFAULT_EXCHANGE, vhost.name)
     queue = _shared(vhost, name)
     transfer.check(queue)
@@ -238,11 +238,11 @@ def queue_target(vhost: VirtualHost, user: User, name: str, transfer: Transfer) 
 
 
 def exchange_target(vhost: VirtualHost, user: User, name: str, key: str | None) -> Target:
-    """An exchange as a target. Raises: ApiError 404, 400, Refusal."""
+    """An exchange as target, if the user may publish to it. Raises: ApiError 404, 400, Refusal."""
     user.check(WRITE, "exchange", name, vhost.name)
     exchange = vhost.exchanges.get(name)
     if exchange is None:
         raise not_found(f"there is no exchange '{name[:255]}' in virtual host '{vhost.name}'")
     if exchange.internal:
-        raise bad_request(f"exchange '{name[:255]}' is internal: nobody publishes to it")
+        raise bad_request(f"exchange '{name[:255]}' is internal: clients cannot publish to it")
     return ToExchange(exchange, key, user)

@@ -1,4 +1,4 @@
-"""Candidate: a message that is looked at, of which nothing is decoded before it is asked for, and nothing twice."""
+"""Candidate: a message under examination. Decodes each part once, when needed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ UNACKED: Final = "unacked"
 DELAYED: Final = "delayed"
 STATES: Final[tuple[str, ...]] = (READY, UNACKED, DELAYED)
 
-MAX_JSON: Final = 1 << 20  # bytes of a body that is read as JSON: decoding more would keep clients waiting
+MAX_JSON: Final = 1 << 20  # maximum bytes of a body that is read as JSON: decoding more would delay clients
 NO_JSON: Final = object()
 UNREAD: Final = object()
 
 
 class Candidate:
-    """entry: its place. state: one of STATES. held: who has it. due_ms: when it is ready again, on the core's clock, if
-    it is delayed. front: its number among those that were put in front of all others when it was shown, or 0.
+    """A message. entry: its place in the queue. state: one of STATES. held: its consumer, if it is unacknowledged.
+    due_ms: when a delayed message is ready again, on the core's clock. front: its number among messages that were moved
+    to the front, when it was shown; or 0.
     """
 
     __slots__ = ("_body", "_headers", "_json", "_origin", "_properties", "due_ms", "entry", "front", "held", "state")
@@ -44,19 +45,19 @@ class Candidate:
 
     @property
     def id(self) -> str:
-        """What names it as long as it is in its queue."""
+        """An id that identifies the message while it is in its queue."""
         return f"{self.entry.queue.queue_id}-{self.entry.position}"
 
     @property
     def properties(self) -> BasicProperties:
-        """Those that can be read."""
+        """The readable properties."""
         if self._properties is None:
             self._properties = self.entry.message.readable_properties()
         return self._properties
 
     @property
     def headers(self) -> dict[str, Any]:
-        """The headers, as JSON has them."""
+        """The headers, converted to the types of JSON."""
         if self._headers is None:
             headers = self.properties.headers
             self._headers = to_json(headers) if headers else {}
@@ -64,14 +65,14 @@ class Candidate:
 
     @property
     def body(self) -> bytes:
-        """The body as one piece."""
+        """The whole body."""
         if self._body is None:
             self._body = self.entry.message.body()
         return self._body
 
     @property
     def json(self) -> Any:
-        """What the body says as JSON; NO_JSON where it is none, or too large."""
+        """The body decoded as JSON; NO_JSON if it is not JSON or too large."""
         if self._json is UNREAD:
             self._json = NO_JSON
             if self.entry.message.size <= MAX_JSON:
@@ -81,7 +82,7 @@ class Candidate:
 
     @property
     def origin(self) -> Origin | None:
-        """Where it died last; None where it has not died."""
+        """The latest death of the message; None if it is not a dead letter."""
         if isinstance(self._origin, bool):
             self._origin = origin_of(self.entry.message)
         return self._origin

@@ -1,4 +1,4 @@
-"""Criteria: which messages are wanted. All conditions have to hold."""
+"""Criteria: conditions that messages must meet. All of them must hold."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from leveret.api.searching.candidate import MAX_JSON, NO_JSON, Candidate
 from leveret.core.errors.administration import InvalidError
 from leveret.core.policy.patterns import FOUND, UNDECIDED, Pattern, compile_pattern
 
-MOST: Final = 50  # conditions
+MOST: Final = 50  # maximum conditions
 JSON: Final = "json:"
 PATHS: Final = "leveret.api.searching.paths"
 HEADERS: Final = "headers."
-WINDOW: Final = 4 << 10  # bytes of a text in which a pattern is searched at once: more would take too many steps
-OVERLAP: Final = 1 << 10  # that two of them have in common, so that what is shorter is found in one of them
-FEW_PATHS: Final = 4  # which together are read in less time than all that is in a body
-MATCHED: Final = 256 << 10  # of a text, no more is searched
+WINDOW: Final = 4 << 10  # bytes of text that a pattern searches in one step: more would take too long
+OVERLAP: Final = 1 << 10  # bytes that two windows share, so that shorter matches are found in one of them
+FEW_PATHS: Final = 4  # so many paths are read faster than the whole body is decoded
+MATCHED: Final = 256 << 10  # bytes of a text that are searched
 
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "contains", "matches", "exists", "missing"]
 Value = str | int | float | bool | None
@@ -53,15 +53,15 @@ COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
 
 
 class Condition(msgspec.Struct, kw_only=True):
-    """One condition.
+    """A condition on messages.
 
-    field: id, size (bytes of the body), age (seconds since its first queue took it), redelivered, exchange,
-    routing_key, body, a property (message_id, content_type and so on), headers.NAME, json:PATH (into the body, as in
-    json:$.order.id), death.reason, death.queue or death.exchange (of the latest death), or redriven (how often it was
-    sent back).
-    op: how it is compared with value. contains: a text has this part. matches: a pattern is found in it. exists and
-    missing: whether there is such a field. Of several values, as a path with * has them, one is enough. A field that is
-    not there is equal to nothing.
+    field: id, size (bytes of the body), age (seconds since the broker accepted the message), redelivered, exchange,
+    routing_key, body, a property (message_id, content_type and so on), headers.NAME, json:PATH (in the body, for
+    example json:$.order.id), death.reason, death.queue or death.exchange (of the latest death), or redriven (how often
+    it was sent back).
+    op: compares the field with value. contains: the text has this part. matches: a regular expression is found in it.
+    exists, missing: whether the message has the field. If the field has several values, as a path with * may, one match
+    is enough. A missing field equals no value.
     """
 
     field: str
@@ -70,24 +70,24 @@ class Condition(msgspec.Struct, kw_only=True):
 
 
 async def prepare(conditions: list[Condition]) -> None:
-    """To be awaited before Criteria are made: the code for paths takes a tenth of a second to load, in a thread."""
+    """Await this before making Criteria: loads the code for JSON paths in a thread, which takes a tenth of a second."""
     if any(condition.field.startswith(JSON) for condition in conditions):
         await asyncio.to_thread(importlib.import_module, PATHS)
 
 
 class Criteria:
-    """Of one search. fits: whether a message is wanted; what is cheap to know is looked at first.
+    """The criteria of one search. fits: whether a message meets them; checks cheap conditions first.
 
-    has_few_paths: whether a body is read once for each path in it, and not decoded as a whole.
-    undecided: how often a pattern took too many steps, and the message counted as one that it does not match.
-    wall_ms: now, by Clock.wall_ms, for ages.
+    has_few_paths: whether a body is read once for each path, instead of decoded as a whole. undecided: number of
+    messages that count as not matching because a pattern took too many steps. wall_ms: the current Clock.wall_ms, for
+    ages.
 
     Raises: ApiError 400.
     """
 
     def __init__(self, conditions: list[Condition], wall_ms: int) -> None:
         if len(conditions) > MOST:
-            raise bad_request(f"where: there are at most {MOST} conditions")
+            raise bad_request(f"where: may have at most {MOST} conditions")
         self.undecided = 0
         self.has_few_paths = sum(each.field.startswith(JSON) for each in conditions) <= FEW_PATHS
         ordered = sorted(conditions, key=_cost)
@@ -126,7 +126,7 @@ def _make(condition: Condition, wall_ms: int, criteria: Criteria) -> Check:
         return lambda candidate: not read(candidate)
     if op == "matches":
         if not isinstance(value, str):
-            raise bad_request(f"where: {condition.field[:60]} matches: the value is a pattern")
+            raise bad_request(f"where: {condition.field[:60]} matches: the value must be a pattern")
         try:
             pattern = compile_pattern(value)
         except InvalidError as error:
@@ -134,14 +134,14 @@ def _make(condition: Condition, wall_ms: int, criteria: Criteria) -> Check:
         return lambda candidate: any(criteria.matches(pattern, each) for each in read(candidate))
     if op == "contains":
         if not isinstance(value, str) or not value:
-            raise bad_request(f"where: {condition.field[:60]} contains: the value is a text")
+            raise bad_request(f"where: {condition.field[:60]} contains: the value must be a non-empty text")
         raw, text = value.encode("utf-8", "surrogateescape"), value
         if condition.field == "body":
             return lambda candidate: raw in candidate.body
         return lambda candidate: any(text in each for each in read(candidate) if isinstance(each, str))
     if condition.field == "body":
         if not isinstance(value, str):
-            raise bad_request("where: body: the value is a text")
+            raise bad_request("where: body: the value must be a text")
         value = value.encode("utf-8", "surrogateescape")  # type: ignore[assignment]
     if op == "!=":
         return lambda candidate: not any(_is_equal(each, value) for each in read(candidate))
@@ -152,12 +152,12 @@ def _make(condition: Condition, wall_ms: int, criteria: Criteria) -> Check:
 
 
 def _is_equal(one: Any, other: Any) -> bool:
-    """Whether two values are the same; true is not 1."""
+    """Whether two values are equal; true does not equal 1."""
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def _is_alike(one: Any, other: Any) -> bool:
-    """Whether two values can be put in an order."""
+    """Whether two values can be ordered."""
     if isinstance(one, bool) or isinstance(other, bool):
         return False
     if isinstance(one, int | float):
@@ -166,7 +166,7 @@ def _is_alike(one: Any, other: Any) -> bool:
 
 
 def _reader(field: str, wall_ms: int, criteria: Criteria) -> Reader:
-    """What finds the values of a field. Raises: ApiError 400."""
+    """A function that returns the values of a field. Raises: ApiError 400."""
     if field in PROPERTIES:
         name = PROPERTIES[field]
         return lambda candidate: _some(getattr(candidate.properties, name))
@@ -190,12 +190,12 @@ def _reader(field: str, wall_ms: int, criteria: Criteria) -> Reader:
     }
     if field not in plain:
         known = ", ".join([*plain, *PROPERTIES, f"{HEADERS}NAME", f"{JSON}PATH"])
-        raise bad_request(f"where: there is no field {field[:60]!r}; there are {known}")
+        raise bad_request(f"where: unknown field {field[:60]!r}; the fields are {known}")
     return plain[field]
 
 
 def _json_reader(text: str, is_one_of_few: bool) -> Reader:
-    from leveret.api.searching.paths import Path, PathError  # which prepare() has loaded
+    from leveret.api.searching.paths import Path, PathError  # loaded by prepare()
 
     try:
         path = Path(text)
@@ -211,7 +211,7 @@ def _some(value: Any) -> list[Any]:
 
 
 def _in_headers(headers: dict[str, Any], name: str) -> list[Any]:
-    """A header; or, where none has that name, what is inside of one, as in a.b."""
+    """The header with this name; if there is none, a field inside a header, as in a.b."""
     if name in headers:
         return [headers[name]]
     outer, dot, inner = name.partition(".")

@@ -1,4 +1,4 @@
-"""Editing: messages that are changed on their way."""
+"""Editing: changes messages before it republishes them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from leveret.wire.properties import BasicProperties
 
 
 class Republish(Send):
-    """They are changed, and go to the end of the queue or elsewhere. What is set is checked as in a publish.
+    """Changes messages and moves them to the end of the queue or to a target. Checks changes as in a publish.
 
     Raises: ApiError 400, 401.
     """
@@ -35,7 +35,7 @@ class Republish(Send):
         self._body = _body(edit)
         self._given = read_properties(_typed(edit))
         if self._body is not None and len(self._body) > max_message_size:
-            raise bad_request(f"edit: a message has at most {max_message_size} bytes")
+            raise bad_request(f"edit: a message may have at most {max_message_size} bytes")
         expiration, user_id = self._given.expiration, self._given.user_id
         if expiration is not None and (reason := expiration_error(expiration)):
             raise bad_request(f"edit: invalid expiration '{expiration}': {reason}")
@@ -43,7 +43,7 @@ class Republish(Send):
             raise not_authorised(f"edit: user_id is '{user_id}', and user '{user.name}' without the tag impersonator")
 
     def made(self, candidate: Candidate) -> Message:
-        """The message with other content, and the same exchange, key and age. Raises: DecodeError."""
+        """The message with its changes, and the same exchange, routing key and age. Raises: DecodeError."""
         message = candidate.entry.message
         properties = message.properties()
         for name, value in self._edit.properties.items():
@@ -73,11 +73,11 @@ def _change_headers(properties: BasicProperties, changes: dict[str, Any], given:
 
 
 def _typed(edit: Edit) -> Properties:
-    """What is set, with its types checked. Raises: ApiError 400."""
+    """The given properties and headers, with their types checked. Raises: ApiError 400."""
     given = {name: value for name, value in edit.properties.items() if value is not None}
     unknown = set(edit.properties) - set(Properties.__struct_fields__) | set(given) & {"headers"}
     if unknown:
-        raise bad_request(f"edit: there is no property {min(unknown)[:60]!r} that could be changed")
+        raise bad_request(f"edit: there is no editable property {min(unknown)[:60]!r}")
     headers = {name: value for name, value in edit.headers.items() if value is not None}
     try:
         return msgspec.convert({**given, "headers": headers}, Properties)
@@ -93,4 +93,4 @@ def _body(edit: Edit) -> bytes | None:
     try:
         return base64.b64decode(edit.payload, validate=True)
     except (binascii.Error, ValueError):
-        raise bad_request("edit: the payload is not in base64") from None
+        raise bad_request("edit: the payload is not valid base64") from None

@@ -16,7 +16,7 @@ MOST_IDS: Final = 10_000
 
 
 class Hunt:
-    """A search in one queue: its walk, and the messages that are wanted. Raises: ApiError 400, 404, Refusal."""
+    """A search in one queue: walks through it and selects messages. Raises: ApiError 400, 404, Refusal."""
 
     def __init__(self, request: Request, queue: Queue, chosen: Chosen, skips_front: bool = False) -> None:
         self.services = request.services
@@ -30,10 +30,10 @@ class Hunt:
         place = read_place(chosen.place) if chosen.place else None
         self.walk = Walk(self.services, queue, check_states(chosen.states), chosen.newest_first, place, skips_front)
         self._page: list[Candidate] = []
-        self._last: Candidate | None = None  # that was looked at
+        self._last: Candidate | None = None  # the last one that was examined
 
     async def next(self) -> Candidate | None:
-        """Another message that is wanted, None when a page has no more of them, or is_over. Within turns."""
+        """The next selected message; None at the end of a page, or when is_over. Call within turns."""
         while not self.is_over:
             if not self._page:
                 if self.walk.place is None:
@@ -57,7 +57,7 @@ class Hunt:
 
     @property
     def place(self) -> str | None:
-        """Where to go on; None when there is no more."""
+        """The position to continue from; None at the end of the queue."""
         is_inside = self._page and self._last is not None
         place = self.walk.behind(self._last) if is_inside and self._last is not None else self.walk.place
         return None if place is None else str(place)
@@ -77,10 +77,10 @@ class Hunt:
 
 
 def _ids(texts: list[str], queue: Queue) -> set[str]:
-    """Ids of messages of a queue. Raises: ApiError 400."""
+    """The ids of messages of a queue. Raises: ApiError 400."""
     if len(texts) > MOST_IDS:
-        raise bad_request(f"ids: there are at most {MOST_IDS}")
+        raise bad_request(f"ids: may have at most {MOST_IDS} entries")
     for text in texts:
         if text.partition("-")[0] != str(queue.queue_id):
-            raise bad_request(f"ids: {text[:40]!r} is no message of this queue")
+            raise bad_request(f"ids: {text[:40]!r} is not the id of a message of this queue")
     return set(texts)

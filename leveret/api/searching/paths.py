@@ -1,9 +1,9 @@
-"""Paths into JSON, as RFC 9535 writes them: names, numbers of items, and * for all of them.
+"""JSON paths, as in RFC 9535: names, indexes of items, and * for all items.
 
-Filters and descents (..) are refused: what they cost may grow faster than the body.
+Filters and descents (..) are refused: their cost may grow faster than the body.
 
-To read a body for a path is to pass over all that does not lie on it: a message of 1 KiB takes a seventh of the time in
-which it is decoded as a whole.
+Reading a body for a path skips everything off the path: for a message of 1 KiB this takes a seventh of the time of
+decoding it as a whole.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from jsonpath.path import JSONPath
 from jsonpath.segments import JSONPathChildSegment
 from jsonpath.selectors import IndexSelector, NameSelector, WildcardSelector
 
-Step = str | int | None  # a name, the number of an item, or all
+Step = str | int | None  # a name, the index of an item, or None for all items
 
-MOST_FIELDS: Final = 3  # names of a path for which types are made: each takes a moment
+MOST_FIELDS: Final = 3  # leading names of a path for which types are made: each takes some time
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class PathError(ValueError):
-    """It is no path that can be used; the text says why."""
+    """The path cannot be used; the text says why."""
 
 
 class Path:
-    """Where values are in JSON. Raises: PathError."""
+    """A JSON path. Raises: PathError."""
 
     def __init__(self, text: str) -> None:
         try:
@@ -49,11 +49,11 @@ class Path:
         self._rest = self._steps[len(names) :]
 
     def find(self, value: Any) -> list[Any]:
-        """The values in what was decoded as a whole."""
+        """The values at this path in decoded JSON."""
         return _find(value, self._steps)
 
     def read(self, body: bytes) -> list[Any]:
-        """The values in a body; none where it is not JSON."""
+        """The values at this path in a body; none if it is not JSON."""
         try:
             value: Any = self._decode(body)
         except UNREADABLE:
@@ -66,7 +66,7 @@ class Path:
 
 
 def _is_field(step: Step) -> bool:
-    """Whether msgspec takes it as the name of a field."""
+    """Whether msgspec accepts the step as the name of a field."""
     return isinstance(step, str) and '"' not in step and "\\" not in step and step.isprintable()
 
 
@@ -79,7 +79,7 @@ def _step(segment: Any, text: str) -> Step:
             return selector.index
         if isinstance(selector, WildcardSelector):
             return None
-    raise PathError(f"{text[:60]!r}: a path has names, numbers and *, as in $.order.lines[*].sku")
+    raise PathError(f"{text[:60]!r}: a path may have names, indexes and *, as in $.order.lines[*].sku")
 
 
 def _find(value: Any, steps: list[Step]) -> list[Any]:

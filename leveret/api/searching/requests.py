@@ -1,4 +1,4 @@
-"""Requests: what a search or an action is asked for."""
+"""Requests for searches and actions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from leveret.api.searching.candidate import READY
 from leveret.api.searching.criteria import Condition
 
-MOST_SHOWN: Final = 16 << 20  # bytes of one payload
+MOST_SHOWN: Final = 16 << 20  # maximum bytes of one payload
 MOST_PER_SECOND: Final = 1_000_000.0
 MOST_SECONDS: Final = 3_600.0
 
@@ -17,10 +17,10 @@ Limit = Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
 
 
 class Chosen(msgspec.Struct, kw_only=True):
-    """Which messages of a queue are meant: those for which all conditions hold, or those with these ids.
+    """Selects messages of a queue: those that meet all conditions in `where`, and have one of `ids` if given.
 
-    states: ready, unacked, delayed. newest_first: from the end of the queue. limit: so many at most. place: where an
-    earlier answer says that it goes on.
+    states: any of ready, unacked, delayed. newest_first: start at the end of the queue. limit: maximum number of
+    messages. place: continue at the `place` of an earlier answer.
     """
 
     where: list[Condition] = []
@@ -32,8 +32,8 @@ class Chosen(msgspec.Struct, kw_only=True):
 
 
 class Search(Chosen, kw_only=True):
-    """What is looked for. truncate: bytes of a payload that are shown at most. encoding: auto for payloads as they are
-    where they are UTF-8, or base64 for all. whole: messages as `leveret messages import` reads them, with nothing lost.
+    """A search. truncate: maximum bytes of each payload. encoding: auto (text for UTF-8 payloads, base64 for others) or
+    base64 for all. whole: return complete messages, in the format of `leveret messages import`.
     """
 
     limit: Limit | None = 50
@@ -43,7 +43,7 @@ class Search(Chosen, kw_only=True):
 
 
 class Edit(msgspec.Struct, kw_only=True):
-    """What is changed of a message. properties, headers: those that are named; null takes one away."""
+    """Changes to a message. properties, headers: new values by name; null removes one."""
 
     payload: str | None = None
     payload_encoding: Literal["string", "base64"] = "string"
@@ -52,15 +52,15 @@ class Edit(msgspec.Struct, kw_only=True):
 
 
 class ActRequest(Chosen, kw_only=True):
-    """What is to be done with which messages.
+    """An action on selected messages.
 
-    action: delete; move or copy, to a queue or through an exchange; requeue, to the end of the queue, or with to_front
-    in front of all others, until they are delivered or the broker restarts; redrive, dead letters to the
-    queues in which they died; republish, with an edit, to where it says or to the end of the queue.
-    to_queue, to_exchange, routing_key: where they go; without a key, each keeps its own. all: that all messages are
-    meant, where neither conditions nor ids say which. rate: so many in a second at most. max_redrives: letters that
-    were sent back so often are left alone. seconds: for so long, about; then the answer ends, and says where to go on.
-    dry_run: only count.
+    action: delete; move or copy (to a queue or through an exchange); requeue (to the end of the queue; with to_front to
+    its front, until they are delivered or the broker restarts); redrive (dead letters to the queues in which they
+    died); republish (with an edit, to the given target or to the end of the queue).
+    to_queue, to_exchange, routing_key: the target; without a routing key, each message keeps its own. all: required to
+    act on all messages, without `where` and `ids`. rate: maximum messages per second. max_redrives: skip dead letters
+    that were already sent back so often. seconds: approximate time limit; the answer then ends with the place to
+    continue from. dry_run: only count the messages.
     """
 
     action: Literal["delete", "move", "copy", "requeue", "redrive", "republish"]

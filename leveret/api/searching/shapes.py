@@ -1,4 +1,4 @@
-"""Shapes: what is said of a message that was found, and how far a search or an action is."""
+"""Types of answers: messages found, and the progress of a search or an action."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from leveret.api.views.properties import Properties, write_properties
 
 
 class Death(msgspec.Struct):
-    """The latest death of a message: in which queue, why, and to which exchange it had been published there.
+    """The latest death of a message. queue: where it died. reason: why.
 
-    redriven: how often it was sent back since its first one.
+    exchange: the one to which it had been published. redriven: how often it was sent back since its first death.
     """
 
     queue: str
@@ -26,7 +26,9 @@ class Death(msgspec.Struct):
 
 
 class Holder(msgspec.Struct):
-    """Who has a message. label: what its client calls the connection. since_s: for how many seconds."""
+    """The consumer of an unacknowledged message. label: the client's name for the connection. since_s: seconds since
+    delivery.
+    """
 
     connection: str
     label: str
@@ -39,9 +41,9 @@ class Holder(msgspec.Struct):
 class FoundMessage(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A message in a queue.
 
-    id: what actions call it. state: ready, unacked or delayed. payload_bytes: how many there are; payload is cut short
-    where it is_truncated. age_s: since its first queue took it, null where that is not known. held: who has it.
-    ready_in_s: how long it still waits.
+    id: identifies it in actions. state: ready, unacked or delayed. payload_bytes: size of the whole payload.
+    is_truncated: whether payload is cut off. age_s: seconds since the broker accepted the message; null if not known.
+    held: its consumer, if it is unacknowledged. ready_in_s: seconds until a delayed message is ready.
     """
 
     id: str
@@ -62,11 +64,11 @@ class FoundMessage(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """How far it is. looked: at so many messages, of total, about. found: so many are as asked for.
+    """Progress of a search. looked: messages examined. total: approximate number of all. found: messages that match.
 
-    place: where to go on; null when there is no more. begin: where it began: whoever begins there looks at the same
-    messages, and at none that came later. missing: messages that cannot be read from the disk any more.
-    undecided: messages in which a pattern took too many steps, and counts as not found.
+    place: position to continue from; null at the end. begin: position where it began: a search from there examines the
+    same messages, and none that arrived later. missing: messages that cannot be read from the disk any more.
+    undecided: messages that count as not matching because a pattern took too many steps.
     """
 
     looked: int
@@ -79,9 +81,9 @@ class Progress(msgspec.Struct, kw_only=True):
 
 
 class ActProgress(Progress, kw_only=True):
-    """done: so many were acted on, or would be; gone: somebody had taken them meanwhile; refused: a queue had no room,
-    or there was none. skipped: how many were left alone, by reason. unsafe: so many of those done could not be written
-    to the disk, and are in their queues as long as the broker runs.
+    """Progress of an action. done: messages acted on, or that would be in a dry run. gone: messages consumed in the
+    meantime. refused: messages that a full or missing queue did not accept. skipped: number of skipped messages, by
+    reason. unsafe: messages of those done that could not be written to the disk; they are lost when the broker stops.
     """
 
     done: int
@@ -93,7 +95,7 @@ class ActProgress(Progress, kw_only=True):
 
 
 def shown(candidate: Candidate, most: int, encoding: str, now_ms: int, wall_ms: int) -> FoundMessage:
-    """What is said of a message. most: bytes of the payload. now_ms, wall_ms: the core's clock."""
+    """A found message. most: maximum bytes of the payload. now_ms, wall_ms: the core's clock."""
     entry = candidate.entry
     message = entry.message
     body = candidate.body

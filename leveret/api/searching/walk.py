@@ -1,7 +1,7 @@
-"""Walk: goes through the messages of a queue, page by page, and lets clients of the broker have their turns.
+"""Walk: iterates over the messages of a queue, page by page, while the broker serves its clients.
 
-It holds no more than a page, takes nothing, and can be gone on with later: a place in a queue stays good whatever
-happens to it meanwhile. What comes into the queue after the walk has begun is not looked at.
+It holds at most one page, consumes nothing, and can be continued later: a place in a queue stays valid whatever happens
+to the queue meanwhile. Messages that arrive after the walk has begun are not included.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from leveret.core.queue.browsing import BOTTOM, END, TOP, Page
 from leveret.core.queue.client import Held
 from leveret.core.queue.queue import Queue
 
-PAGE_MESSAGES: Final = 1024  # as many as rest together at most, so that they are read once
+PAGE_MESSAGES: Final = 1024  # the most that are paged out together, so that each group is read once
 PAGE_BYTES: Final = 1 << 20
 MOST_WALKS: Final = 16  # at the same time
 
 
 class Place:
-    """Where a walk is. state: of the messages that it looks at. level, position: as a Page has them. until: the last
-    position of interest, negative before the walk has begun.
+    """The position of a walk. state: of the messages it currently reads. level, position: as in a Page. until: the last
+    position to read, negative before the walk has begun.
     """
 
     __slots__ = ("level", "position", "queue_id", "state", "until")
@@ -41,7 +41,7 @@ class Place:
 
 
 def read_place(text: str) -> Place:
-    """A place as it was written. Raises: ApiError 400."""
+    """Parse a place. Raises: ApiError 400."""
     parts = text.split(".")
     try:
         queue_id, state, level, position, until = (int(part) for part in parts)
@@ -49,15 +49,15 @@ def read_place(text: str) -> Place:
             raise ValueError
         return Place(queue_id, STATES[state], level, position, until)
     except (ValueError, IndexError):
-        raise bad_request("from: this is no place that a search has told") from None
+        raise bad_request("from: not a place from an earlier answer") from None
 
 
 class Walk:
-    """Through one queue. states: of the messages that are wanted. is_backwards: the newest first. skips_front: what was
-    put in front of all others is not looked at.
+    """A walk through one queue. states: of the messages to include. is_backwards: newest first. skips_front: leave out
+    messages that were moved to the front.
 
-    begin: where it began. place: behind what was looked at; None at the end. looked: messages up to now. total: how
-    many there were when it began, about. missing: those that cannot be read from the disk any more.
+    begin: where it began. place: position after the messages read so far; None at the end. looked: messages read so
+    far. total: approximate number when it began. missing: messages that cannot be read from the disk any more.
 
     Raises: ApiError 400 for a place in another queue.
     """
@@ -87,15 +87,15 @@ class Walk:
             self.total += len(queue.retries)
         if place is not None:
             if place.queue_id != queue.queue_id:
-                raise bad_request("from: this is a place in another queue, or this one was deleted and made anew")
+                raise bad_request("from: a place in another queue, or this queue was deleted and declared again")
             if place.state not in self._states:
-                raise bad_request(f"from: this is a place among messages that are {place.state}")
+                raise bad_request(f"from: a place among {place.state} messages, which `states` does not include")
         self._until = place.until if place is not None else -1
         self.begin = place or self._first(self._states[0])
         self.place: Place | None = self.begin
 
     def behind(self, candidate: Candidate) -> Place:
-        """The place behind a message that it has shown, of the last page."""
+        """The place after a message of the last page."""
         entry = candidate.entry
         level, position = (TOP, candidate.front) if candidate.front else (int(entry.level), int(entry.position))
         return Place(self._queue.queue_id, candidate.state, level, position, self._until)
@@ -105,9 +105,9 @@ class Walk:
         return Place(self._queue.queue_id, state, level, position, -1)
 
     async def next_page(self) -> list[Candidate]:
-        """More messages. To be asked within turns, while there is a place.
+        """The next messages. Call within turns, while place is not None.
 
-        Raises: ApiError 404 when the queue is gone, 503 when it cannot be read.
+        Raises: ApiError 404 if the queue was deleted, 503 if it cannot be read.
         """
         assert self.place is not None
         place = self.place
@@ -137,11 +137,11 @@ class Walk:
             candidate
             for candidate in found
             if not (candidate.front and self._skips_front)
-            and not 0 < candidate.entry.deadline_ms <= now_ms  # no consumer would get it
+            and not 0 < candidate.entry.deadline_ms <= now_ms  # it has expired
         ]
 
     def _is_shown(self, page: Page) -> bool:
-        """Whether the page is there. Raises: ApiError."""
+        """Whether the page has been read. Raises: ApiError."""
         queue = self._queue
         self.check()
         try:
@@ -153,15 +153,15 @@ class Walk:
         return True
 
     def check(self) -> None:
-        """Raises: ApiError 404 when the queue is gone, 503 when it has failed."""
+        """Raises: ApiError 404 if the queue was deleted, 503 if it has failed."""
         queue = self._queue
         if queue.deleted:
-            raise ApiError(404, "not_found", f"{queue} was deleted meanwhile")
+            raise ApiError(404, "not_found", f"{queue} was deleted in the meantime")
         if queue.fault:
             raise ApiError(503, "faulty", faulty_queue(queue.name, queue.vhost.name, queue.fault).text)
 
     async def _others(self, place: Place) -> list[Candidate]:
-        """A page of those that somebody has, or that wait to be delivered again."""
+        """A page of unacknowledged messages, or of messages that wait for redelivery."""
         self.check()
         until = self._until = place.until if place.until >= 0 else END
         if place.state == UNACKED:
@@ -186,7 +186,7 @@ class Walk:
         return [each for each in page if each.entry.message.content]
 
     async def _held(self) -> list[Held]:
-        """Who has messages of it."""
+        """The unacknowledged messages of the queue with their consumers."""
         found: list[Held] = []
         for client in self._queue.broker.clients(self._queue.vhost):
             found += client.held(self._queue)
@@ -194,7 +194,7 @@ class Walk:
         return found
 
     async def _load(self, candidate: Candidate) -> None:
-        """Bring the content of a message that rests, for us alone."""
+        """Load the content of a paged-out message for this walk only."""
         entry = candidate.entry
         if entry.message.content:
             return
@@ -218,16 +218,16 @@ class Walk:
         return True
 
     def _go_on(self, state: str) -> None:
-        """These are all of one kind."""
+        """Continue with the messages of the next state."""
         at = self._states.index(state) + 1
         self.place = self._first(self._states[at]) if at < len(self._states) else None
 
 
 def check_states(states: list[str]) -> list[str]:
-    """Raises: ApiError 400 for what is no state."""
+    """The same states. Raises: ApiError 400 for an unknown state, or none."""
     for state in states:
         if state not in STATES:
-            raise bad_request(f"states: there are {', '.join(STATES)}; not {state[:40]!r}")
+            raise bad_request(f"states: must be one of {', '.join(STATES)}; not {state[:40]!r}")
     if not states:
-        raise bad_request(f"states: say which; there are {', '.join(STATES)}")
+        raise bad_request(f"states: must name at least one of {', '.join(STATES)}")
     return states

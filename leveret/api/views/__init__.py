@@ -1,1 +1,1 @@
-"""What there is to be asked, a file for each subject: the shapes of answers, how they are made, and the operations."""
+"""The operations of the API, one file for each subject, with the types of their requests and answers."""

@@ -1,4 +1,4 @@
-"""Ages: for how long messages have been in queues, cheap enough to be asked for again and again."""
+"""Ages: how long messages have been in queues. Cheap enough for frequent polling."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from leveret.core.queue.queue import Queue
 
 
 class Age(msgspec.Struct, kw_only=True):
-    """How old the messages of a queue are, in seconds; null where there is none, or that is not known.
+    """Ages of the messages in a queue, in seconds; null if there is no such message, or its age is not known.
 
-    oldest_ready_s: since the first queue took the message that is next, or of each priority the next one.
-    oldest_unacked_s: since somebody was given the one that it has had longest. delayed: how many wait before they are
-    ready again; next_delayed_s: until the first of them is.
+    oldest_ready_s: since the broker accepted the message at the head of the queue; in a priority queue, the oldest of
+    the heads of all priorities. oldest_unacked_s: since the oldest unacknowledged delivery. delayed: number of messages
+    that wait before redelivery. next_delayed_s: time until the first of them is ready.
     """
 
     vhost: str
@@ -30,7 +30,7 @@ class Age(msgspec.Struct, kw_only=True):
 
 
 def _oldest_ready_ms(queue: Queue) -> int:
-    """When the oldest of those came that are next; 0 where there is none, or nobody knows any more."""
+    """Arrival of the oldest message at the head of any priority; 0 if there is none or the time is not known."""
     found: list[int] = []
     level = TOP
     while level >= 0:
@@ -68,7 +68,7 @@ def _age(queue: Queue, sent_ms: dict[int, int]) -> Age | None:
 
 
 async def ages(request: Request) -> Listing:
-    """The ages of the messages of queues."""
+    """List the ages of the messages in queues."""
     services, vhosts = request.services, request.vhosts()
     sent_ms: dict[int, int] = {}
     async with services.turns:
@@ -91,7 +91,7 @@ OPERATIONS = [
         query=LISTING,
     )
     for path, summary in (
-        ("/leveret/ages", "How old the messages of all queues are."),
-        ("/leveret/ages/{vhost}", "How old the messages of the queues of a virtual host are."),
+        ("/leveret/ages", "List the ages of the messages in all queues."),
+        ("/leveret/ages/{vhost}", "List the ages of the messages in the queues of a virtual host."),
     )
 ]

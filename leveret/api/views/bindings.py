@@ -1,4 +1,4 @@
-"""Bindings: to list them, to look at one, to bind and unbind. Source: rabbit_mgmt_wm_binding*.erl."""
+"""Bindings: list, show, create and delete. Source: rabbit_mgmt_wm_binding*.erl."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from leveret.core.exchange.exchange import Binding
 from leveret.core.vhost import VirtualHost
 from leveret.management.arguments import to_json
 
-HASH_BYTES = 6  # of arguments, in what stands for a binding in paths
+HASH_BYTES = 6  # of the hash of the arguments in a properties_key
 
 
 class BindingItem(msgspec.Struct, kw_only=True):
-    """A binding. properties_key: what stands for its routing key and arguments in paths."""
+    """A binding. properties_key: identifies its routing key and arguments in paths."""
 
     source: str
     vhost: str
@@ -39,14 +39,14 @@ class BindingItem(msgspec.Struct, kw_only=True):
 
 
 class BindingDeclaration(msgspec.Struct, kw_only=True):
-    """What a binding is to be."""
+    """A binding to create."""
 
     routing_key: str = ""
     arguments: dict[str, Any] | list[Any] = {}
 
 
 def properties_key(binding: Binding) -> str:
-    """What stands for a binding in paths. Source: rabbit_mgmt_format.erl pack_binding_props."""
+    """The key that identifies a binding in paths. Source: rabbit_mgmt_format.erl pack_binding_props."""
     key = quote_plus(binding.key.encode("utf-8", "surrogateescape")).replace("~", "%7E")
     if not binding.arguments:
         return key or "~"
@@ -55,7 +55,7 @@ def properties_key(binding: Binding) -> str:
 
 
 def item(binding: Binding) -> BindingItem:
-    """A binding that somebody has made."""
+    """The item of a binding that a client created."""
     return BindingItem(
         source=binding.source.name,
         vhost=binding.source.vhost.name,
@@ -68,7 +68,7 @@ def item(binding: Binding) -> BindingItem:
 
 
 def implicit(vhost: str, queue: str) -> BindingItem:
-    """That of a queue to the default exchange."""
+    """The implicit binding of a queue to the default exchange."""
     return BindingItem(
         source="",
         vhost=vhost,
@@ -90,7 +90,7 @@ def _listing(found: Iterable[Binding | BindingItem]) -> Listing:
 
 
 def _order(each: Binding | BindingItem) -> tuple[str, bool, str]:
-    """Where a binding stands in a list: those to the default exchange first, by their queues."""
+    """The sort key of a binding: those to the default exchange first, by queue."""
     if isinstance(each, BindingItem):
         return (each.vhost, False, each.destination)
     return (each.source.vhost.name, True, each.source.name)
@@ -104,12 +104,12 @@ def _all(vhost: VirtualHost) -> Iterable[Binding | BindingItem]:
 
 
 async def list_bindings(request: Request) -> Listing:
-    """Those in the virtual hosts that the caller may see."""
+    """List bindings in the virtual hosts that the caller may access."""
     return _listing(each for vhost in request.vhosts() for each in _all(vhost))
 
 
 async def list_of_source(request: Request) -> Listing:
-    """What an exchange is the source of."""
+    """List the bindings that have an exchange as their source."""
     vhost, name = request.vhost(), request.path["exchange"]
     if name == DEFAULT:
         return _listing(implicit(vhost.name, queue) for queue in list(vhost.queues))
@@ -118,13 +118,13 @@ async def list_of_source(request: Request) -> Listing:
 
 
 async def list_of_destination(request: Request) -> Listing:
-    """What an exchange is the destination of."""
+    """List the bindings that have an exchange as their destination."""
     exchange = request.vhost().exchanges.get(request.path["exchange"])
     return _listing([] if exchange is None else exchange.incoming)
 
 
 async def list_of_queue(request: Request) -> Listing:
-    """What a queue is the destination of."""
+    """List the bindings that have a queue as their destination."""
     vhost, name = request.vhost(), request.path["queue"]
     queue = vhost.queues.get(name)
     if queue is None:
@@ -133,7 +133,7 @@ async def list_of_queue(request: Request) -> Listing:
 
 
 def between(request: Request) -> list[Binding]:
-    """The bindings between the two ends in the path."""
+    """The bindings between the source and the destination in the path."""
     vhost = request.vhost()
     kind = _kind(request)
     source = vhost.exchanges.get(_source(request))
@@ -146,7 +146,7 @@ def between(request: Request) -> list[Binding]:
 def _kind(request: Request) -> str:
     kinds = {"q": "queue", "e": "exchange"}
     if request.path["dtype"] not in kinds:
-        raise bad_request("the kind of a destination is q for a queue or e for an exchange")
+        raise bad_request("the type of a destination must be q for a queue or e for an exchange")
     return kinds[request.path["dtype"]]
 
 
@@ -156,7 +156,7 @@ def _source(request: Request) -> str:
 
 
 async def list_between(request: Request) -> Listing:
-    """The bindings between two ends."""
+    """List the bindings between a source and a destination."""
     found = between(request)
     name = request.path["destination"]
     if not _source(request) and _kind(request) == "queue" and name in request.vhost().queues:
@@ -165,7 +165,7 @@ async def list_between(request: Request) -> Listing:
 
 
 def find(request: Request) -> Binding:
-    """The binding that the path stands for. Raises: ApiError 404."""
+    """The binding that the path names. Raises: ApiError 404."""
     wanted = request.path["props"]
     for binding in between(request):
         if properties_key(binding) == wanted or (not binding.arguments and binding.key == unquote_plus(wanted)):
@@ -174,7 +174,7 @@ def find(request: Request) -> Binding:
 
 
 async def show(request: Request) -> BindingItem:
-    """One binding."""
+    """Show one binding."""
     return item(find(request))
 
 
@@ -200,7 +200,7 @@ async def bind(request: Request) -> Answer:
 
 
 def _is_persisted(request: Request) -> bool:
-    """Whether the data directory keeps bindings between the two ends in the path."""
+    """Whether bindings between the source and the destination in the path are durable."""
     vhost, name = request.vhost(), request.path["destination"]
     destination = vhost.queues.get(name) if _kind(request) == "queue" else vhost.exchanges.get(name)
     source = vhost.exchanges.get(_source(request))
@@ -208,7 +208,7 @@ def _is_persisted(request: Request) -> bool:
 
 
 async def unbind(request: Request) -> Answer:
-    """Undo a binding."""
+    """Delete a binding."""
     binding = find(request)
     step = topology.unbind_queue if binding.queue is not None else topology.unbind_exchange
     source, destination, key, arguments = binding.source.name, binding.destination, binding.key, binding.arguments
@@ -225,7 +225,7 @@ OPERATIONS = [
         "/bindings",
         list_bindings,
         Access.MANAGEMENT,
-        "All bindings in the virtual hosts that the user may see.",
+        "List all bindings in the virtual hosts that the user may access.",
         answers=list[BindingItem],
         query=LISTING,
     ),
@@ -234,7 +234,7 @@ OPERATIONS = [
         "/bindings/{vhost}",
         list_bindings,
         Access.MANAGEMENT,
-        "The bindings in a virtual host.",
+        "List the bindings in a virtual host.",
         answers=list[BindingItem],
         query=LISTING,
     ),
@@ -243,7 +243,7 @@ OPERATIONS = [
         "/exchanges/{vhost}/{exchange}/bindings/source",
         list_of_source,
         Access.MANAGEMENT,
-        "The bindings that an exchange is the source of.",
+        "List the bindings that have an exchange as their source.",
         answers=list[BindingItem],
         query=LISTING,
     ),
@@ -252,7 +252,7 @@ OPERATIONS = [
         "/exchanges/{vhost}/{exchange}/bindings/destination",
         list_of_destination,
         Access.MANAGEMENT,
-        "The bindings that an exchange is the destination of.",
+        "List the bindings that have an exchange as their destination.",
         answers=list[BindingItem],
         query=LISTING,
     ),
@@ -261,7 +261,7 @@ OPERATIONS = [
         "/queues/{vhost}/{queue}/bindings",
         list_of_queue,
         Access.MANAGEMENT,
-        "The bindings that a queue is the destination of.",
+        "List the bindings that have a queue as their destination.",
         answers=list[BindingItem],
         query=LISTING,
     ),
@@ -270,7 +270,7 @@ OPERATIONS = [
         BETWEEN,
         list_between,
         Access.MANAGEMENT,
-        "The bindings between an exchange and a queue (q) or exchange (e).",
+        "List the bindings between an exchange and a queue (q) or exchange (e).",
         answers=list[BindingItem],
         query=LISTING,
     ),
@@ -279,7 +279,7 @@ OPERATIONS = [
         BETWEEN,
         bind,
         Access.MANAGEMENT,
-        "Bind a queue (q) or exchange (e) to an exchange; Location tells where the binding is.",
+        "Bind a queue (q) or exchange (e) to an exchange; the header Location has the path of the binding.",
         takes=BindingDeclaration,
         statuses=(201,),
     ),
@@ -288,7 +288,7 @@ OPERATIONS = [
         BETWEEN + "/{props}",
         show,
         Access.MANAGEMENT,
-        "One binding, by its properties_key.",
+        "Show one binding, by its properties_key.",
         answers=BindingItem,
     ),
     Operation(
@@ -296,7 +296,7 @@ OPERATIONS = [
         BETWEEN + "/{props}",
         unbind,
         Access.MANAGEMENT,
-        "Undo a binding, by its properties_key.",
+        "Delete a binding, by its properties_key.",
         statuses=(204,),
     ),
 ]

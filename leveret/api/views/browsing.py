@@ -1,4 +1,4 @@
-"""Browsing: the messages that are ready in a queue, page by page; nothing becomes of them."""
+"""Browsing: read the ready messages of a queue, page by page, without changing them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from leveret.core.queue.queue import Queue
 
 COUNT: Final = 10
 MOST: Final = 100  # messages of a page
-CUT: Final = 64 << 10  # bytes of a payload that are shown, unless something else is said
+CUT: Final = 64 << 10  # default maximum bytes of a payload
 MOST_CUT: Final = 1 << 20
-SIZE: Final = 4 << 20  # bytes of bodies that are looked at for a page, but for the last of them
-LOG_S: Final = 5.0  # for a log that does not bring the messages
+SIZE: Final = 4 << 20  # bytes of bodies in a page; the last body may exceed it
+LOG_S: Final = 5.0  # seconds to wait for the log to read messages
 NUMBER: Final = 1 << 63
 
 
 class Browsed(msgspec.Struct, kw_only=True):
-    """A message. position: of its place in the queue. payload_bytes: of all of its payload."""
+    """A message. position: its place in the queue. payload_bytes: size of the whole payload."""
 
     position: int
     redelivered: bool
@@ -44,9 +44,9 @@ class Browsed(msgspec.Struct, kw_only=True):
 
 
 class BrowsedPage(msgspec.Struct):
-    """Messages in the order in which they would go. next: where the next page begins; null behind the last one.
+    """Messages in the order of delivery. next: value of `after` for the next page; null on the last page.
 
-    ready, unacknowledged: how many messages the queue has now.
+    ready, unacknowledged: number of such messages in the queue now.
     """
 
     messages: list[Browsed]
@@ -56,26 +56,26 @@ class BrowsedPage(msgspec.Struct):
 
 
 def _begin(request: Request, queue: Queue) -> Page:
-    """The page that is wanted. Raises: ApiError 400."""
+    """The requested page. Raises: ApiError 400."""
     count = request.query.number("count")
     if count is not None and not 1 <= count <= MOST:
-        raise bad_request(f"count is a number from 1 to {MOST}")
+        raise bad_request(f"count must be a number from 1 to {MOST}")
     after = request.query.text("after")
     level, position, until = TOP, 0, -1
     if after:
         try:
             queue_id, level, position, until = map(int, after[:100].split("."))
         except ValueError:
-            raise bad_request("after: this is not what an earlier page has said") from None
+            raise bad_request("after: not the `next` of an earlier page") from None
         if queue_id != queue.queue_id:
-            raise bad_request("after: the queue was deleted and made anew meanwhile")
+            raise bad_request("after: the queue was deleted and declared again in the meantime")
         if not (0 <= level <= TOP and 0 <= position < NUMBER and -1 <= until < NUMBER):
-            raise bad_request("after: this is not what an earlier page has said")
+            raise bad_request("after: not the `next` of an earlier page")
     return Page(level, position, until, count or COUNT, SIZE)
 
 
 def _is_there(queue: Queue, page: Page, found: list[tuple[QueueEntry, Message]]) -> bool:
-    """Whether the page is complete. found: gets what is on it, with contents that may rest in the log a moment later.
+    """Whether the page is complete. found: receives its messages with their contents, before they are paged out again.
 
     Raises: ApiError 404, 503.
     """
@@ -106,7 +106,7 @@ def _shown(entry: QueueEntry, message: Message, cut: int) -> Browsed:
 
 
 async def browse(request: Request) -> BrowsedPage:
-    """Look at messages."""
+    """Read a page of messages."""
     vhost, name, user = request.vhost(), request.path["queue"], request.caller.user
     try:
         check_vhost(user, vhost.name)
@@ -117,13 +117,13 @@ async def browse(request: Request) -> BrowsedPage:
     page = _begin(request, queue)
     cut = request.query.number("truncate")
     if cut is not None and cut > MOST_CUT:
-        raise bad_request(f"truncate is at most {MOST_CUT}")
+        raise bad_request(f"truncate may be at most {MOST_CUT}")
     found: list[tuple[QueueEntry, Message]] = []
     try:
         async with asyncio.timeout(LOG_S):
             await request.services.driver.until(lambda: _is_there(queue, page, found))
     except TimeoutError:
-        raise ApiError(503, "busy", "the log of the queue does not bring its messages; try again") from None
+        raise ApiError(503, "busy", "the messages of the queue cannot be read from disk now; try again") from None
     now_ms = request.broker.clock.now_ms
     shown = []
     async with request.services.turns as turns:
@@ -141,7 +141,7 @@ OPERATIONS = [
         "/leveret/queues/{vhost}/{queue}/messages",
         browse,
         Access.USER,
-        "Look at messages that are ready in a queue; they stay as they are.",
+        "Read the ready messages of a queue without changing them.",
         answers=BrowsedPage,
         query=("count", "after", "truncate"),
         refuses=(403, 409),

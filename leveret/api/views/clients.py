@@ -34,7 +34,7 @@ REASON = "Closed via management plugin"
 
 
 class ConnectionDetails(msgspec.Struct):
-    """A connection, where something else is told."""
+    """A reference to a connection."""
 
     name: str
     peer_host: str
@@ -42,9 +42,10 @@ class ConnectionDetails(msgspec.Struct):
 
 
 class ConnectionItem(TlsDetails, kw_only=True):
-    """A connection of a client. Octets are bytes; connected_at is in milliseconds since 1970, timeout in seconds.
+    """A connection of a client. connected_at: milliseconds since 1970. timeout: heartbeat, in seconds.
 
-    state: running, blocked by an alarm, or flow where its queues are slow. recv_cnt, send_cnt: reads and writes.
+    state: running, blocked (by an alarm), flow (its queues are slow), or closing. recv_oct, send_oct: bytes. recv_cnt,
+    send_cnt: reads from and writes to the socket.
     """
 
     name: str
@@ -80,7 +81,7 @@ class ConnectionItem(TlsDetails, kw_only=True):
 
 
 class ChannelDetails(msgspec.Struct):
-    """A channel, where something else is told."""
+    """A reference to a channel."""
 
     name: str
     number: int
@@ -92,14 +93,14 @@ class ChannelDetails(msgspec.Struct):
 
 
 class QueueReference(msgspec.Struct):
-    """A queue, where something else is told."""
+    """A reference to a queue."""
 
     name: str
     vhost: str
 
 
 class ConsumerItem(msgspec.Struct, kw_only=True):
-    """A consumer. consumer_timeout: in milliseconds, for an ack; none where there is no limit."""
+    """A consumer. consumer_timeout: milliseconds to acknowledge a delivery; null without a limit."""
 
     consumer_tag: str
     queue: QueueReference
@@ -143,7 +144,7 @@ class ChannelItem(msgspec.Struct, kw_only=True):
 
 
 class ChannelAlone(ChannelItem, kw_only=True):
-    """All that there is to say of a channel. publishes, deliveries: empty, as in RabbitMQ with its usual rates_mode."""
+    """A channel with its consumers. publishes, deliveries: always empty, as in RabbitMQ with its default rates_mode."""
 
     consumer_details: list[ConsumerItem]
     publishes: list[Any] = []
@@ -161,7 +162,7 @@ class Ends(msgspec.Struct):
 
 
 def ends(client: Any) -> Ends:
-    """The two ends of a connection, which its name has."""
+    """The two ends of a connection, taken from its name."""
     peer, _, ours = client.name.partition(" -> ")
     peer_host, peer_port = _address(peer)
     host, port = _address(ours)
@@ -174,7 +175,7 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def connections(request: Request) -> list[Connection]:
-    """Those that the caller may see: all for who may monitor, else their own."""
+    """The connections that the caller may see: all for monitoring users, otherwise the caller's own."""
     caller = request.caller
     sees_all = caller.has(Access.MONITORING)
     return [
@@ -185,7 +186,7 @@ def connections(request: Request) -> list[Connection]:
 
 
 def state_of(connection: Connection) -> str:
-    """What a connection does. Source: rabbit_reader.erl, connection_state."""
+    """The state of a connection. Source: rabbit_reader.erl, connection_state."""
     if connection.state != RUNNING:
         return "closing"
     if connection.is_blocked:
@@ -194,7 +195,7 @@ def state_of(connection: Connection) -> str:
 
 
 def connection_item(services: Services, connection: Connection, span: Span | None) -> ConnectionItem | None:
-    """A connection; None for one that has ended."""
+    """The item of a connection; None if it has ended."""
     if connection.finished:
         return None
     where = ends(connection)
@@ -235,7 +236,7 @@ def connection_item(services: Services, connection: Connection, span: Span | Non
 
 
 def channel_details(services: Services, party: Connection | LeasedParty, number: int) -> ChannelDetails:
-    """A channel, where something else is told. A consumer over HTTP has none; its own name stands for it."""
+    """A reference to a channel. An HTTP consumer has no channel; its own name is used instead."""
     if isinstance(party, LeasedParty):
         return ChannelDetails(party.name, 0, party.name, party.host, 0, party.user.name, services.node)
     where = ends(party)
@@ -244,7 +245,7 @@ def channel_details(services: Services, party: Connection | LeasedParty, number:
 
 
 def consumer_item(services: Services, consumer: Consumer) -> ConsumerItem | None:
-    """A consumer; None for one of somebody of whom nothing can be told."""
+    """The item of a consumer; None for internal consumers."""
     receiver = consumer.subscriber
     queue = consumer.queue
     if not isinstance(receiver, Receiver) or not isinstance(receiver.party, Connection | LeasedParty):
@@ -307,7 +308,7 @@ def _channel_fields(services: Services, channel: Channel, span: Span | None) -> 
 
 
 def channel_item(services: Services, channel: Channel, span: Span | None) -> ChannelItem | None:
-    """A channel; None for one that has ended."""
+    """The item of a channel; None if it has ended."""
     if channel.connection.finished or channel.number not in _channels(channel.connection):
         return None
     return ChannelItem(**_channel_fields(services, channel, span))
@@ -340,24 +341,24 @@ def _channel_list(request: Request, found: Iterable[Connection]) -> Listing:
 
 
 async def list_connections(request: Request) -> Listing:
-    """Those that the caller may see."""
+    """List the connections that the caller may see."""
     return _connection_list(request, connections(request))
 
 
 async def list_vhost_connections(request: Request) -> Listing:
-    """Those to one virtual host."""
+    """List the connections to one virtual host."""
     vhost = request.vhost()
     return _connection_list(request, [each for each in connections(request) if each.vhost is vhost])
 
 
 async def list_user_connections(request: Request) -> Listing:
-    """Those of one user."""
+    """List the connections of one user."""
     name = request.path["username"]
     return _connection_list(request, [each for each in connections(request) if each.user.name == name])
 
 
 def find_connection(request: Request) -> Connection:
-    """The connection that the path names. Raises: ApiError 404; 401 for somebody else's."""
+    """The connection that the path names. Raises: ApiError 404; 401 for a connection of another user."""
     name = request.path["connection"]
     for client in request.broker.connections.values():
         if isinstance(client, Connection) and client.name == name and client.state >= RUNNING:
@@ -368,7 +369,7 @@ def find_connection(request: Request) -> Connection:
 
 
 async def show_connection(request: Request) -> Any:
-    """One connection."""
+    """Show one connection."""
     connection = find_connection(request)
     found = connection_item(request.services, connection, spans(request.query)["data_rates"])
     if found is not None and not found.ssl:
@@ -377,13 +378,13 @@ async def show_connection(request: Request) -> Any:
 
 
 async def list_sessions(request: Request) -> list[Any]:
-    """Nothing: sessions are AMQP 1.0's, where the version before it has channels."""
+    """Always an error: only AMQP 1.0 has sessions."""
     find_connection(request)
     raise bad_request("connection does not use AMQP 1.0")
 
 
 async def close_connection(request: Request) -> Answer:
-    """Close one; the header X-Reason says why."""
+    """Close a connection. The header X-Reason has the reason."""
     connection = find_connection(request)
     if connection.user is not request.caller.user:
         request.caller.check(Access.ADMINISTRATOR)
@@ -392,7 +393,7 @@ async def close_connection(request: Request) -> Answer:
 
 
 async def close_user_connections(request: Request) -> Answer:
-    """Close all of a user."""
+    """Close all connections of a user."""
     name = request.path["username"]
     found = [each for each in connections(request) if each.user.name == name]
     if name != request.caller.user.name:
@@ -409,23 +410,23 @@ def _close(request: Request, found: list[Connection]) -> None:
 
 
 async def list_connection_channels(request: Request) -> Listing:
-    """The channels of one connection."""
+    """List the channels of one connection."""
     return _channel_list(request, [find_connection(request)])
 
 
 async def list_channels(request: Request) -> Listing:
-    """Those of all connections that the caller may see."""
+    """List the channels of all connections that the caller may see."""
     return _channel_list(request, connections(request))
 
 
 async def list_vhost_channels(request: Request) -> Listing:
-    """Those in one virtual host."""
+    """List the channels in one virtual host."""
     vhost = request.vhost()
     return _channel_list(request, [each for each in connections(request) if each.vhost is vhost])
 
 
 async def show_channel(request: Request) -> Any:
-    """One channel."""
+    """Show one channel."""
     name = request.path["channel"]
     for connection in connections(request):
         if not name.startswith(connection.name):
@@ -443,7 +444,7 @@ async def show_channel(request: Request) -> Any:
 
 
 async def list_consumers(request: Request) -> Listing:
-    """Those of all queues that the caller may see: all for who may monitor, else those of their own connections."""
+    """List consumers: all for monitoring users, otherwise those of the caller's own connections."""
     caller = request.caller
     sees_all = caller.has(Access.MONITORING)
     found = (
@@ -467,7 +468,7 @@ OPERATIONS = [
         "/connections",
         list_connections,
         Access.MANAGEMENT,
-        "Open connections: all of them, or one's own.",
+        "List open connections: all for monitoring users, otherwise the user's own.",
         answers=list[ConnectionItem],
         query=(*LISTING, *SAMPLES),
     ),
@@ -476,7 +477,7 @@ OPERATIONS = [
         "/connections/{connection}",
         show_connection,
         Access.MANAGEMENT,
-        "One connection.",
+        "Show one connection.",
         answers=ConnectionItem,
         query=(*COLUMNS, *SAMPLES),
     ),
@@ -485,7 +486,7 @@ OPERATIONS = [
         "/connections/{connection}",
         close_connection,
         Access.MANAGEMENT,
-        "Close a connection; the header X-Reason is told to its client.",
+        "Close a connection; the client receives the text of the header X-Reason.",
         statuses=(204,),
     ),
     Operation(
@@ -493,7 +494,7 @@ OPERATIONS = [
         "/connections/username/{username}",
         list_user_connections,
         Access.MANAGEMENT,
-        "The connections of one user.",
+        "List the connections of one user.",
         answers=list[ConnectionItem],
         query=(*LISTING, *SAMPLES),
     ),
@@ -510,7 +511,7 @@ OPERATIONS = [
         "/connections/{connection}/channels",
         list_connection_channels,
         Access.MANAGEMENT,
-        "The channels of one connection.",
+        "List the channels of one connection.",
         answers=list[ChannelItem],
         query=(*LISTING, *SAMPLES),
     ),
@@ -519,7 +520,7 @@ OPERATIONS = [
         "/connections/{connection}/sessions",
         list_sessions,
         Access.MANAGEMENT,
-        "The sessions of an AMQP 1.0 connection, which none is.",
+        "List the sessions of an AMQP 1.0 connection; always an error: Leveret has no AMQP 1.0 connections.",
         answers=list[Any],
     ),
     Operation(
@@ -527,7 +528,7 @@ OPERATIONS = [
         "/vhosts/{vhost}/connections",
         list_vhost_connections,
         Access.MANAGEMENT,
-        "The connections to one virtual host.",
+        "List the connections to one virtual host.",
         answers=list[ConnectionItem],
         query=(*LISTING, *SAMPLES),
     ),
@@ -536,7 +537,7 @@ OPERATIONS = [
         "/vhosts/{vhost}/channels",
         list_vhost_channels,
         Access.MANAGEMENT,
-        "The channels in one virtual host.",
+        "List the channels in one virtual host.",
         answers=list[ChannelItem],
         query=(*LISTING, *SAMPLES),
     ),
@@ -545,7 +546,7 @@ OPERATIONS = [
         "/channels",
         list_channels,
         Access.MANAGEMENT,
-        "Open channels: those of all connections, or of one's own.",
+        "List open channels: all for monitoring users, otherwise those of the user's own connections.",
         answers=list[ChannelItem],
         query=(*LISTING, *SAMPLES),
     ),
@@ -554,7 +555,7 @@ OPERATIONS = [
         "/channels/{channel}",
         show_channel,
         Access.MANAGEMENT,
-        "One channel.",
+        "Show one channel.",
         answers=ChannelAlone,
         query=(*COLUMNS, *SAMPLES),
     ),
@@ -563,7 +564,7 @@ OPERATIONS = [
         "/consumers",
         list_consumers,
         Access.MANAGEMENT,
-        "The consumers of all queues.",
+        "List the consumers of all queues.",
         answers=list[ConsumerItem],
         query=LISTING,
     ),
@@ -572,7 +573,7 @@ OPERATIONS = [
         "/consumers/{vhost}",
         list_consumers,
         Access.MANAGEMENT,
-        "The consumers in one virtual host.",
+        "List the consumers in one virtual host.",
         answers=list[ConsumerItem],
         query=LISTING,
     ),

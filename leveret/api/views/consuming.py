@@ -1,7 +1,7 @@
-"""Consuming: consumers with a lease, for clients that come again and again, and one request for who wants to have less.
+"""Consuming over HTTP: consumers with a lease, and a single request that receives and acknowledges.
 
-A client makes a consumer, asks for messages (and waits for them), settles them, and deletes the consumer. Each call
-renews the lease; when it runs out, or the client has not got an answer, its messages are back in their queue.
+A client creates a consumer, waits for messages, settles them, and deletes the consumer. Each call renews the lease.
+When the lease expires, or an answer does not reach the client, the messages are requeued.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ MOST_LEASE_S: Final = 3_600
 WAIT_S: Final = 20
 MOST_WAIT_S: Final = 60
 MOST_AT_ONCE: Final = 1_000  # messages in one answer
-ROOM: Final = 4 << 20  # bytes of bodies in one answer, but for the last of them
+ROOM: Final = 4 << 20  # bytes of bodies in one answer; the last body may exceed it
 MOST_TAGS: Final = 10_000  # in one request
 STREAMED: Final = 100  # messages that a stream takes at a time
 HEARTBEAT_S: Final = 15.0
-RETRY_MS: Final = 5_000  # after which a browser asks again when the stream has ended
-PIECE: Final = 50  # deliveries that are settled at a time
+RETRY_MS: Final = 5_000  # time before a browser reconnects when the stream has ended
+PIECE: Final = 50  # deliveries that are settled in one step
 
 
 class Wanted(msgspec.Struct, kw_only=True):
-    """A consumer to make. prefetch: how many messages may be unsettled. lease: seconds without a call after which it
-    ends.
+    """A consumer to create. prefetch: maximum number of unsettled messages. lease: seconds without a call
+    after which it ends.
     """
 
     prefetch: int = PREFETCH
@@ -56,8 +56,8 @@ class Wanted(msgspec.Struct, kw_only=True):
 
 
 class LeasedItem(msgspec.Struct, kw_only=True):
-    """A consumer. state: idle, waiting for messages, or streaming. expires_in: seconds until its lease runs out, unless
-    a call renews it; null while it does not run. unsettled: tags of messages.
+    """A consumer with a lease. state: idle, waiting (for messages) or streaming. expires_in: seconds until its lease
+    expires unless a call renews it; null during a call. unsettled: delivery tags of unsettled messages.
     """
 
     id: str
@@ -76,10 +76,10 @@ class LeasedItem(msgspec.Struct, kw_only=True):
 
 
 class Settlement(msgspec.Struct, kw_only=True):
-    """What becomes of messages, by their tags.
+    """How to settle messages, by delivery tag.
 
-    ack: done with. reject: not wanted, or dead-lettered. requeue: tried in vain, and back in the queue; counts for a
-    delivery limit. release: not tried, and back in the queue; "all" for whatever is not settled.
+    ack: acknowledge. reject: drop or dead-letter. requeue: return to the queue after a failed attempt; counts towards a
+    delivery limit. release: return to the queue without an attempt; "all" for all unsettled messages.
     """
 
     ack: list[int] = []
@@ -89,14 +89,16 @@ class Settlement(msgspec.Struct, kw_only=True):
 
 
 class Settled(msgspec.Struct):
-    """How many messages were settled now, which tags were not outstanding, and how many messages are."""
+    """settled: number of messages settled now. unknown: tags that were not outstanding. outstanding: messages still
+    unsettled.
+    """
 
     settled: int
     unknown: list[int]
     outstanding: int
 
 
-# -- what requests say
+# -- parameters of requests
 
 
 def _number(request: Request, name: str, least: int, most: int, default: int) -> int:
@@ -104,13 +106,13 @@ def _number(request: Request, name: str, least: int, most: int, default: int) ->
     if value is None:
         return default
     if not least <= value <= most:
-        raise bad_request(f"{name} is a number from {least} to {most}")
+        raise bad_request(f"{name} must be a number from {least} to {most}")
     return value
 
 
 def _within(name: str, value: int, most: int) -> int:
     if not 1 <= value <= most:
-        raise bad_request(f"{name} is a number from 1 to {most}")
+        raise bad_request(f"{name} must be a number from 1 to {most}")
     return value
 
 
@@ -119,7 +121,7 @@ def _is_raw(request: Request) -> bool:
 
 
 def _count(request: Request) -> int:
-    """How many messages are wanted: one, where its body alone is the answer."""
+    """The requested number of messages; 1 for a raw answer."""
     return 1 if _is_raw(request) else _number(request, "max", 1, MOST_AT_ONCE, 1)
 
 
@@ -150,7 +152,7 @@ def _item(leased: Leased, request: Request) -> LeasedItem:
 
 
 def _begin(request: Request, vhost: VirtualHost, queue: str, wanted: Wanted, has_id: bool) -> Leased:
-    """Consume a queue as the caller. Raises: ApiError."""
+    """Consume from a queue as the caller. Raises: ApiError."""
     prefetch = _within("prefetch", wanted.prefetch, MOST_PREFETCH)
     lease_ms = _within("lease", wanted.lease, MOST_LEASE_S) * 1000
     check_name("queue", queue)
@@ -174,7 +176,7 @@ def _begin(request: Request, vhost: VirtualHost, queue: str, wanted: Wanted, has
 
 
 async def create(request: Request) -> Answer:
-    """Make a consumer."""
+    """Create a consumer."""
     vhost = request.vhost()
     leased = _begin(request, vhost, request.path["queue"], request.read(Wanted), has_id=True)
     where = f"{request.services.prefix}/api/leveret/consumers/{leased.id}"
@@ -182,7 +184,7 @@ async def create(request: Request) -> Answer:
 
 
 async def list_all(request: Request) -> list[LeasedItem]:
-    """Those of the caller; all of them for who may monitor."""
+    """List the caller's consumers; all consumers for monitoring users."""
     sees_all = request.caller.has(Access.MONITORING)
     found = []
     async with request.services.turns as turns:
@@ -194,19 +196,19 @@ async def list_all(request: Request) -> list[LeasedItem]:
 
 
 async def show(request: Request) -> LeasedItem:
-    """One of the caller's."""
+    """Show one of the caller's consumers."""
     return _item(request.services.leases.find(request.path["consumer"], request.caller), request)
 
 
 async def delete(request: Request) -> Answer:
-    """End one; an administrator may end those of others."""
+    """Delete a consumer. An administrator may delete those of other users."""
     leased = request.services.leases.find_for_administrator(request.path["consumer"], request.caller)
     leased.end("it was deleted")
     return DONE
 
 
 def _find(request: Request) -> Leased:
-    """The consumer that the path names, whose user may still read the queue. Raises: ApiError 403, 404."""
+    """The consumer that the path names, if its user may still read from the queue. Raises: ApiError 403, 404."""
     leased = request.services.leases.find(request.path["consumer"], request.caller)
     queue = leased.consumer.consumer.queue
     try:
@@ -220,7 +222,7 @@ def _find(request: Request) -> Leased:
 
 
 async def _received(call: Call, arrived: list[Arrival], request: Request) -> AsyncGenerator[bytes]:
-    """The JSON of what has come."""
+    """The JSON of messages that have arrived."""
     turns = request.services.turns
     yield b'{"messages":['
     for at, arrival in enumerate(arrived):
@@ -238,14 +240,14 @@ async def _handed_over(
     pieces: AsyncGenerator[bytes],
     when_sent: Callable[[], None],
 ) -> AsyncGenerator[bytes]:
-    """The same pieces. What has come goes back if they are not sent to the end. context: of the call."""
+    """The same pieces. Requeues the messages if not all pieces are sent. context: of the call."""
     is_sent = False
     with context:
         try:
             async with contextlib.aclosing(pieces):
                 async for piece in pieces:
                     yield piece
-            yield b""  # which waits until most of the rest is on its way
+            yield b""  # waits until most of the rest has been sent
             is_sent = not call.is_gone
         finally:
             if is_sent:
@@ -261,7 +263,7 @@ async def _receive(
     count: int,
     when_sent: Callable[[list[Arrival]], None],
 ) -> Answer | Pieces:
-    """Wait for messages, and answer with them. context: ends when they are sent, or there are none."""
+    """Wait for messages, and answer with them. context: closed when they are sent, or if there are none."""
     with context:
         call = context.enter_context(Call(request.services.leases, leased, CALLER, request.presence))
         arrived = await call.wait(count, ROOM, _number(request, "wait", 0, MOST_WAIT_S, WAIT_S))
@@ -279,17 +281,17 @@ async def _receive(
 
 
 async def receive(request: Request) -> Answer | Pieces:
-    """Wait for messages of a consumer; they are outstanding until they are settled."""
+    """Wait for messages of a consumer. They are outstanding until the client settles them."""
     leased = _find(request)
     return await _receive(request, leased, contextlib.ExitStack(), _count(request), lambda arrived: None)
 
 
 async def receive_once(request: Request) -> Answer | Pieces:
-    """Wait for messages of a queue; they are acknowledged as soon as they are sent."""
+    """Wait for messages of a queue. They are acknowledged as soon as they are sent."""
     vhost, count = request.vhost(), _count(request)
     leased = _begin(request, vhost, request.path["queue"], Wanted(prefetch=count), has_id=False)
     context = contextlib.ExitStack()
-    context.callback(leased.end, "it is answered")
+    context.callback(leased.end, "the request is answered")
 
     def settle(arrived: list[Arrival]) -> None:
         leased.do(lambda: [leased.consumer.settle(each.tag, ACK) for each in arrived])
@@ -297,7 +299,7 @@ async def receive_once(request: Request) -> Answer | Pieces:
     return await _receive(request, leased, context, count, settle)
 
 
-# -- a stream of them
+# -- streams of messages
 
 
 def _event(kind: bytes, data: bytes) -> bytes:
@@ -315,7 +317,7 @@ async def _pieces(request: Request, leased: Leased) -> AsyncGenerator[bytes]:
                 yield _event(b"end", encode({"reason": consumer.over}))
                 return
             if call.is_replaced:
-                yield _event(b"end", encode({"reason": "another call receives its messages"}))
+                yield _event(b"end", encode({"reason": "another call now receives the messages of this consumer"}))
                 return
             if not request.is_welcome(Access.USER):
                 call.give_back(arrived)
@@ -335,7 +337,7 @@ async def _pieces(request: Request, leased: Leased) -> AsyncGenerator[bytes]:
 
 
 async def follow(request: Request) -> Events:
-    """Get the messages of a consumer as they come."""
+    """Stream the messages of a consumer as they arrive."""
     leased = _find(request)
     last = request.headers.get("last-event-id", "")
     if request.method == "GET" and last.isascii() and last.isdigit() and len(last) < 19:
@@ -344,18 +346,18 @@ async def follow(request: Request) -> Events:
     return Events(_pieces(request, leased))
 
 
-# -- what becomes of them
+# -- settling messages
 
 
 async def settle(request: Request) -> Settled:
-    """Settle messages of a consumer; that those of an earlier request are settled already is no mistake."""
+    """Settle messages of a consumer. Tags that an earlier request settled are not an error."""
     leased = _find(request)
     given = request.read(Settlement)
     consumer = leased.consumer
     released = consumer.outstanding() if given.release == "all" else list(given.release)
     orders = ((ACK, given.ack), (DISCARD, given.reject), (RETURN, given.requeue), (REQUEUE, released))
     if sum(len(tags) for _, tags in orders) > MOST_TAGS:
-        raise bad_request(f"there are at most {MOST_TAGS} tags in one request")
+        raise bad_request(f"one request may have at most {MOST_TAGS} tags")
     leased.do(consumer.heard)
     settled, unknown = 0, []
     async with request.services.turns as turns:
@@ -378,7 +380,7 @@ async def settle(request: Request) -> Settled:
 
 
 def _settle(leased: Leased, tags: list[int], how: int, done: list[int]) -> None:
-    """Settle some. done: gets those that were outstanding."""
+    """Settle some messages. done: receives the tags that were outstanding."""
     for tag in tags:
         if leased.consumer.settle(tag, how):
             done.append(tag)
@@ -390,7 +392,7 @@ OPERATIONS = [
         "/leveret/queues/{vhost}/{queue}/receive",
         receive_once,
         Access.USER,
-        "Wait for messages of a queue, which are acknowledged when they are sent.",
+        "Wait for messages of a queue; they are acknowledged when they are sent.",
         answers=Received,
         query=("max", "wait", "raw"),
         statuses=(200, 204),
@@ -401,7 +403,7 @@ OPERATIONS = [
         "/leveret/queues/{vhost}/{queue}/consumers",
         create,
         Access.USER,
-        "Make a consumer, which ends when no call renews its lease.",
+        "Create a consumer; it ends when no call renews its lease.",
         answers=LeasedItem,
         takes=Wanted,
         statuses=(201,),
@@ -412,18 +414,18 @@ OPERATIONS = [
         "/leveret/consumers",
         list_all,
         Access.USER,
-        "Consumers with a lease: one's own, or all of them.",
+        "List consumers with a lease: all for monitoring users, otherwise the user's own.",
         answers=list[LeasedItem],
     ),
     Operation(
-        "GET", "/leveret/consumers/{consumer}", show, Access.USER, "One consumer with a lease.", answers=LeasedItem
+        "GET", "/leveret/consumers/{consumer}", show, Access.USER, "Show one consumer with a lease.", answers=LeasedItem
     ),
     Operation(
         "DELETE",
         "/leveret/consumers/{consumer}",
         delete,
         Access.USER,
-        "End a consumer; its unsettled messages go back to their queue.",
+        "Delete a consumer; its unsettled messages are requeued.",
         statuses=(204,),
     ),
     Operation(
@@ -441,7 +443,7 @@ OPERATIONS = [
         "/leveret/consumers/{consumer}/events",
         follow,
         Access.USER,
-        "The messages of a consumer as they come, as a stream of events.",
+        "Stream the messages of a consumer as they arrive, as server-sent events.",
         answers=str,
         media_type="text/event-stream",
         refuses=(403,),
@@ -451,7 +453,7 @@ OPERATIONS = [
         "/leveret/consumers/{consumer}/acks",
         settle,
         Access.USER,
-        "Settle messages of a consumer, and renew its lease.",
+        "Acknowledge, reject, requeue or release messages of a consumer, and renew its lease.",
         answers=Settled,
         takes=Settlement,
     ),

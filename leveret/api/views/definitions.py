@@ -1,4 +1,4 @@
-"""Definitions: everything that is declared, to be saved and brought back. Source: rabbit_mgmt_wm_definitions.erl."""
+"""Definitions: export and import of everything that is declared. Source: rabbit_mgmt_wm_definitions.erl."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from leveret.api.operation import Operation
 from leveret.api.request import DONE, Answer, Request
 from leveret.server.requests import read_content, write_object
 
-PARTS = 10  # of a form
-MOST = 256 << 20  # bytes of a file, as the control socket takes
+PARTS = 10  # maximum parts of a form
+MOST = 256 << 20  # maximum bytes of a file, as for the control socket
 
 
 async def export(request: Request) -> Any:
-    """All definitions, or those of one virtual host."""
+    """Export all definitions, or those of one virtual host."""
     vhost = request.path.get("vhost")
     if vhost is not None and vhost not in request.broker.vhosts:
         raise bad_request("vhost_not_found")
@@ -29,7 +29,9 @@ async def export(request: Request) -> Any:
 
 
 async def bring_in(request: Request) -> Answer:
-    """Import definitions, as JSON or as the field `file` of a form. What is wrong stops nothing else, but is told."""
+    """Import definitions, as JSON or as the field `file` of a form. A faulty entry does not stop the others; the answer
+    reports the first one.
+    """
     vhost = request.path.get("vhost")
     if vhost is not None and vhost not in request.broker.vhosts:
         raise bad_request("vhost_not_found")
@@ -49,7 +51,7 @@ async def bring_in(request: Request) -> Answer:
 
 
 def _file(request: Request) -> bytes:
-    """The body, or the field `file` of it. Raises: ApiError 400."""
+    """The body, or the field `file` of a form. Raises: ApiError 400."""
     header = Message()
     header["content-type"] = request.headers.get("content-type", "")
     if header.get_content_type() != "multipart/form-data":
@@ -70,7 +72,9 @@ OPERATIONS = [
     operation
     for path in ("/definitions", "/all-configuration", "/definitions/{vhost}")
     for operation in (
-        Operation("GET", path, export, ADMIN, "Everything that is declared, as a file.", answers=dict[str, Any]),
+        Operation(
+            "GET", path, export, ADMIN, "Export definitions: everything that is declared.", answers=dict[str, Any]
+        ),
         Operation(
             "POST", path, bring_in, ADMIN, "Import definitions.", takes=dict[str, Any], statuses=(204,), most=MOST
         ),

@@ -1,4 +1,4 @@
-"""What only RabbitMQ has, since it runs on Erlang: the fields are there for clients that insist on them, and are 0."""
+"""Fields about Erlang, which only RabbitMQ has. They are 0 here, for clients that require them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class GarbageCollection(msgspec.Struct, frozen=True):
-    """Of an Erlang process."""
+    """Garbage collection of an Erlang process; always 0."""
 
     fullsweep_after: int = 0
     max_heap_size: int = 0

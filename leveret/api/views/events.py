@@ -1,7 +1,7 @@
-"""Events: what changes, as a stream that browsers read by themselves, so that a page need not ask again and again.
+"""Events: changes in the broker as server-sent events, so that a page need not poll.
 
-Each round of the sampler makes an event `overview` with rates and totals, and one for each kind of thing with the names
-of those that are new and of those that are gone. A thing that comes and goes between two rounds is in none.
+Each round of the sampler sends an event `overview` with rates and totals, and one event for each kind of object, with
+the names of new and of deleted objects. An object that exists only between two rounds is in no event.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from leveret.session.connection.connection import Connection
 MOST_STREAMS: Final = 100
 MOST_OF_USER: Final = 10
 MOST_TOPICS: Final = 20
-MOST_NAMES: Final = 1_000  # of new things, and of those that are gone, in one event
+MOST_NAMES: Final = 1_000  # new objects in one event, and deleted ones
 HEARTBEAT_S: Final = 15.0
-RETRY_MS: Final = 5_000  # after which a browser asks again when the stream has ended
+RETRY_MS: Final = 5_000  # time before a browser reconnects when the stream has ended
 OVERVIEW: Final = "overview"
 KINDS: Final[dict[str, type]] = {
     "queues": Queue,
@@ -40,14 +40,14 @@ KINDS: Final[dict[str, type]] = {
 
 
 class Named(msgspec.Struct, omit_defaults=True):
-    """A thing. vhost: where it is; a virtual host is nowhere."""
+    """An object. vhost: its virtual host; missing for a virtual host itself."""
 
     name: str
     vhost: str = ""
 
 
 class Changes(msgspec.Struct):
-    """What has come and gone. is_complete: whether all names are there; if not, the list has to be read again."""
+    """Names of created and deleted objects. is_complete: false if names are missing; read the whole list then."""
 
     created: list[Named]
     deleted: list[Named]
@@ -55,14 +55,14 @@ class Changes(msgspec.Struct):
 
 
 class Number(msgspec.Struct):
-    """A number, and by how much it grows in a second."""
+    """A number and its growth per second."""
 
     value: int
     rate: float
 
 
 class Totals(msgspec.Struct):
-    """Numbers of all that the caller may see. timestamp: in milliseconds since 1970."""
+    """Totals of everything that the caller may see. timestamp: milliseconds since 1970."""
 
     timestamp: int
     connections: int
@@ -72,14 +72,14 @@ class Totals(msgspec.Struct):
 
 
 class Topic:
-    """A kind of things. vhost: where; None for everywhere."""
+    """A kind of objects. vhost: name of a virtual host; None for all."""
 
     def __init__(self, kind: str, vhost: str | None) -> None:
         self.kind = kind
         self.vhost = vhost
 
     def has(self, thing: Any, caller: Caller) -> bool:
-        """Whether this is one of them, and the caller may know of it."""
+        """Whether this object belongs to the topic, and the caller may see it."""
         if not isinstance(thing, Queue | Exchange | Connection | VirtualHost) or type(thing) is not KINDS[self.kind]:
             return False
         where = thing if isinstance(thing, VirtualHost) else thing.vhost
@@ -91,17 +91,17 @@ class Topic:
 
 
 def _topics(request: Request) -> tuple[bool, list[Topic]]:
-    """Whether the overview is wanted, and what else. Raises: ApiError 400."""
+    """Whether the overview is requested, and the other topics. Raises: ApiError 400."""
     found: list[Topic] = []
     words = [word for word in request.query.text("topics").split(",") if word] or [OVERVIEW, *KINDS]
     if len(words) > MOST_TOPICS:
-        raise bad_request(f"there are at most {MOST_TOPICS} topics")
+        raise bad_request(f"topics may have at most {MOST_TOPICS} entries")
     for word in words:
         kind, colon, vhost = word.partition(":")
         if kind == OVERVIEW and not colon:
             continue
         if kind not in KINDS or (colon and kind == "vhosts"):
-            raise bad_request(f"topics: there are {OVERVIEW}, {', '.join(KINDS)}; not {kind[:40]!r}")
+            raise bad_request(f"topics: must be one of {OVERVIEW}, {', '.join(KINDS)}; not {kind[:40]!r}")
         found.append(Topic(kind, unquote(vhost, errors="surrogateescape") if colon else None))
     return OVERVIEW in words, found
 
@@ -159,7 +159,7 @@ async def _pieces(request: Request, is_overview: bool, topics: list[Topic]) -> A
     services, name = request.services, request.caller.user.name
     streams = services.streams
     if streams[name] >= MOST_OF_USER or streams.total() >= MOST_STREAMS:
-        raise ApiError(503, "busy", "there are too many streams of events already", {"Retry-After": "10"})
+        raise ApiError(503, "busy", "there are already too many event streams", {"Retry-After": "10"})
     streams[name] += 1
     try:
         yield b"retry: %d\n\n" % RETRY_MS
@@ -188,7 +188,7 @@ async def _pieces(request: Request, is_overview: bool, topics: list[Topic]) -> A
 
 
 async def watch(request: Request) -> Events:
-    """Follow what changes."""
+    """Stream changes as they happen."""
     return Events(_pieces(request, *_topics(request)))
 
 
@@ -198,7 +198,7 @@ OPERATIONS = [
         "/leveret/events",
         watch,
         Access.MANAGEMENT,
-        "What changes, as a stream of events for browsers.",
+        "Stream changes in the broker as server-sent events.",
         answers=str,
         media_type="text/event-stream",
         query=("topics",),

@@ -1,4 +1,4 @@
-"""Exchanges: to list them, to look at one, to declare and delete. Source: rabbit_mgmt_wm_exchange*.erl."""
+"""Exchanges: list, show, declare and delete. Source: rabbit_mgmt_wm_exchange*.erl."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from leveret.core.client import topology
 from leveret.core.exchange.exchange import Exchange
 from leveret.management.arguments import to_json
 
-INTERNAL = "rmq-internal"  # who has made what no user has
-DEFAULT = "amq.default"  # what the default exchange is called in paths
+INTERNAL = "rmq-internal"  # as user, for exchanges that the broker declared
+DEFAULT = "amq.default"  # name of the default exchange in paths
 
 
 class ExchangeItem(msgspec.Struct, kw_only=True):
-    """What an exchange is and does."""
+    """An exchange with its statistics."""
 
     name: str
     vhost: str
@@ -42,14 +42,14 @@ class ExchangeItem(msgspec.Struct, kw_only=True):
 
 
 class ExchangeAlone(ExchangeItem, kw_only=True):
-    """All there is to say of it. incoming, outgoing: empty, as in RabbitMQ with its usual rates_mode."""
+    """An exchange in detail. incoming, outgoing: always empty, as in RabbitMQ with its default rates_mode."""
 
     incoming: list[Any] = []
     outgoing: list[Any] = []
 
 
 class ExchangeDeclaration(msgspec.Struct, kw_only=True):
-    """What an exchange is to be."""
+    """An exchange to declare."""
 
     type: str = "direct"
     durable: Truth = False
@@ -77,7 +77,7 @@ def fields(services: Services, exchange: Exchange, span: Span | None) -> dict[st
 
 
 async def list_exchanges(request: Request) -> Listing:
-    """Those that the caller may see."""
+    """List the exchanges that the caller may see."""
     span = spans(request.query)["msg_rates"]
     found = (exchange for vhost in request.vhosts() for exchange in list(vhost.exchanges.values()))
     return Listing(
@@ -97,19 +97,19 @@ def find(request: Request) -> Exchange:
 
 
 def name_in(request: Request) -> str:
-    """The name of the exchange in the path, which is empty for the default one."""
+    """The name of the exchange in the path; empty for the default exchange."""
     name = request.path["exchange"]
     return "" if name == DEFAULT else name
 
 
 async def show(request: Request) -> Any:
-    """One exchange."""
+    """Show one exchange."""
     span = spans(request.query)["msg_rates"]
     return pick(ExchangeAlone(**fields(request.services, find(request), span)), request.query.columns)
 
 
 async def declare(request: Request) -> Answer:
-    """Make an exchange, or find one that is the same."""
+    """Declare an exchange; an existing one must be equivalent."""
     vhost, name = request.vhost(), name_in(request)
     wanted = request.read(ExchangeDeclaration)
     check_name("exchange", name)
@@ -127,7 +127,7 @@ async def declare(request: Request) -> Answer:
 
 
 async def delete(request: Request) -> Answer:
-    """Delete an exchange, only while nothing is bound to it if the query wants that."""
+    """Delete an exchange; with if-unused, only if nothing is bound to it."""
     exchange = find(request)
     if not exchange.name or exchange.name.startswith("amq."):
         raise not_authorised("Access refused.")
@@ -144,7 +144,7 @@ OPERATIONS = [
         "/exchanges",
         list_exchanges,
         Access.MANAGEMENT,
-        "All exchanges in the virtual hosts that the user may see.",
+        "List all exchanges in the virtual hosts that the user may access.",
         answers=list[ExchangeItem],
         query=(*LISTING, *SAMPLES),
     ),
@@ -153,7 +153,7 @@ OPERATIONS = [
         "/exchanges/{vhost}",
         list_exchanges,
         Access.MANAGEMENT,
-        "The exchanges in a virtual host.",
+        "List the exchanges in a virtual host.",
         answers=list[ExchangeItem],
         query=(*LISTING, *SAMPLES),
     ),
@@ -162,7 +162,7 @@ OPERATIONS = [
         "/exchanges/{vhost}/{exchange}",
         show,
         Access.MANAGEMENT,
-        "One exchange; amq.default is the default one.",
+        "Show one exchange; amq.default is the default exchange.",
         answers=ExchangeAlone,
         query=(*COLUMNS, *SAMPLES),
     ),

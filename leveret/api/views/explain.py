@@ -1,4 +1,4 @@
-"""Explain: which way a message would take, if it were published. Nothing is."""
+"""Explain: how the broker would route a message. Nothing is published."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from leveret.management.explaining.shapes import Explanation, Question
 
 
 class ExplainRequest(msgspec.Struct, kw_only=True):
-    """A message, as it would be published. headers: beside those in the properties. size: bytes of its body.
+    """A message to explain. headers: in addition to those in the properties. size: bytes of its body.
 
-    user: whose permissions count; without it, nobody's do.
+    user: the user whose permissions are checked; without it, no permissions are checked.
     """
 
     exchange: str = ""
@@ -32,14 +32,14 @@ class ExplainRequest(msgspec.Struct, kw_only=True):
 
 
 def _user(request: Request, name: str | None) -> User | None:
-    """Whose permissions count. Raises: ApiError 401, 404."""
+    """The user whose permissions are checked, or None. Raises: ApiError 401, 404."""
     caller = request.caller
     if name is None:
         return None
     if name == caller.user.name:
         return caller.user
     if not caller.has(Access.ADMINISTRATOR):
-        raise not_authorised("only an administrator may ask what another user may do")
+        raise not_authorised("only an administrator may check the permissions of another user")
     found = request.broker.users.get(name)
     if found is None:
         raise not_found(f"there is no user '{name}'")
@@ -47,7 +47,7 @@ def _user(request: Request, name: str | None) -> User | None:
 
 
 async def explain(request: Request) -> Explanation:
-    """Say which way a message would take."""
+    """Explain how a message would be routed."""
     vhost = request.vhost()
     wanted = request.read(ExplainRequest)
     check_name("exchange", wanted.exchange)
@@ -76,7 +76,7 @@ OPERATIONS = [
         "/leveret/explain/{vhost}",
         explain,
         Access.MANAGEMENT,
-        "Which way a message would take, step by step and with reasons; nothing is published.",
+        "Explain step by step, with reasons, how a message would be routed; nothing is published.",
         takes=ExplainRequest,
         answers=Explanation,
     ),

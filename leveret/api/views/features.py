@@ -1,4 +1,4 @@
-"""What clients ask before they ask for anything else: versions, feature flags, extensions, the name of the cluster."""
+"""What clients request first: versions, feature flags, extensions and the cluster name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AGENT = "rabbitmq_management_agent"
 
 
 class FeatureFlag(msgspec.Struct, kw_only=True):
-    """A feature that a client may look for. stability: required for what cannot be switched off, or stable."""
+    """A feature flag. stability: required (cannot be disabled) or stable."""
 
     name: str
     state: str = "enabled"
@@ -30,7 +30,7 @@ class FeatureFlag(msgspec.Struct, kw_only=True):
 
 
 class DeprecatedFeature(msgspec.Struct, kw_only=True):
-    """What RabbitMQ gives up. permitted: it works."""
+    """A feature that RabbitMQ has deprecated. state: permitted if it works, denied if it does not."""
 
     name: str
     state: str
@@ -47,7 +47,7 @@ class Extension(msgspec.Struct):
 
 
 class ClusterName(msgspec.Struct):
-    """What the broker is called."""
+    """The name of the cluster."""
 
     name: str
 
@@ -61,54 +61,56 @@ class Flag(msgspec.Struct):
 FLAGS = (
     FeatureFlag(
         name="detailed_queues_endpoint",
-        desc="The list of queues without what takes long to find out, which /queues/detailed has",
+        desc="The list of queues omits fields that take long to compute; /queues/detailed has them",
         require_level="soft",
         provided_by="rabbitmq_management",
     ),
     FeatureFlag(name="direct_exchange_routing_v2", desc="Direct exchanges look up the routing key in an index"),
-    FeatureFlag(name="drop_unroutable_metric", desc="Publishes that no queue gets are counted", provided_by=AGENT),
+    FeatureFlag(name="drop_unroutable_metric", desc="Unroutable publishes are counted", provided_by=AGENT),
     FeatureFlag(name="empty_basic_get_metric", desc="basic.get on empty queues is counted", provided_by=AGENT),
     FeatureFlag(name="feature_flags_v2", desc="Feature flags are listed with their stability"),
-    FeatureFlag(name="implicit_default_bindings", desc="Bindings to the default exchange are implied and not kept"),
+    FeatureFlag(name="implicit_default_bindings", desc="Bindings to the default exchange are implicit and not stored"),
     FeatureFlag(
         name="message_containers_deaths_v2",
-        desc="Cycles of dead letters are found by queue and reason",
+        desc="Dead-letter cycles are detected by queue and reason",
         doc_url="https://github.com/rabbitmq/rabbitmq-server/issues/11159",
         require_level="soft",
     ),
     FeatureFlag(
         name="quorum_queue",
-        desc="Queues of the type quorum, with their rules, on one node",
+        desc="Queues of type quorum, with their semantics, on one node",
         doc_url="https://www.rabbitmq.com/docs/quorum-queues",
     ),
     FeatureFlag(
-        name="rabbit_exchange_type_local_random", desc="Exchanges of the type x-local-random", require_level="soft"
+        name="rabbit_exchange_type_local_random", desc="Exchanges of type x-local-random", require_level="soft"
     ),
     *(
         FeatureFlag(
             name=f"rabbitmq_{version}.0",
-            desc=f"The HTTP API has what that of RabbitMQ {version} has",
+            desc=f"The HTTP API has the features of RabbitMQ {version}",
             require_level="soft",
         )
         for version in ("4.0", "4.1", "4.2")
     ),
     FeatureFlag(
         name="rabbitmq_4.3.0",
-        desc="The HTTP API has what that of RabbitMQ 4.3 has",
+        desc="The HTTP API has the features of RabbitMQ 4.3",
         stability="stable",
         require_level="none",
     ),
     FeatureFlag(
         name="tie_binding_to_dest_with_keep_while_cond",
-        desc="A binding ends with the queue or the exchange that it leads to",
+        desc="A binding is deleted with its destination",
         stability="stable",
         require_level="none",
     ),
-    FeatureFlag(name="user_limits", desc="Users have limits of connections and channels"),
-    FeatureFlag(name="virtual_host_metadata", desc="Virtual hosts have a description, tags and a default queue type"),
+    FeatureFlag(name="user_limits", desc="Users can have limits on connections and channels"),
+    FeatureFlag(
+        name="virtual_host_metadata", desc="Virtual hosts can have a description, tags and a default queue type"
+    ),
 )
-"""Those of RabbitMQ whose effect is here, for whoever looks for it. What only a cluster or another way to keep things
-has is left out, and so is what streams need.
+"""The feature flags of RabbitMQ whose effect Leveret has, for clients that check them. Omits flags that only concern
+clusters, RabbitMQ's storage or streams.
 """
 DEPRECATED = (
     DeprecatedFeature(name="global_qos", state="permitted", deprecation_phase="permitted_by_default"),
@@ -124,58 +126,58 @@ DEPRECATED = (
 
 
 async def version(request: Request) -> str:
-    """The version of RabbitMQ whose answers these are."""
+    """The version of RabbitMQ that this API implements."""
     return API_VERSION
 
 
 async def flags(request: Request) -> list[FeatureFlag]:
-    """What a client may look for."""
+    """List the feature flags."""
     return list(FLAGS)
 
 
 async def enable(request: Request) -> Answer:
-    """Nothing has to be done: what there is, is enabled."""
+    """No effect: all feature flags are always enabled."""
     if request.path["name"] not in [flag.name for flag in FLAGS]:
         raise bad_request("unsupported")
     return DONE
 
 
 async def deprecated(request: Request) -> list[DeprecatedFeature]:
-    """What RabbitMQ gives up, and Leveret has or has not."""
+    """List the features that RabbitMQ has deprecated, and whether Leveret has them."""
     return list(DEPRECATED)
 
 
 async def deprecated_used(request: Request) -> list[DeprecatedFeature]:
-    """None of it will go here."""
+    """Always empty: Leveret will not remove any of them."""
     return []
 
 
 async def extensions(request: Request) -> list[Extension]:
-    """What RabbitMQ's web UI loads after a login: its own pages, and none of other plugins."""
+    """The scripts that RabbitMQ's web UI loads after the login: its own pages, and none of other plugins."""
     return [Extension("dispatcher.js")]
 
 
 async def cluster_name(request: Request) -> ClusterName:
-    """What the broker is called."""
+    """The name of the cluster."""
     return ClusterName(request.services.cluster_name)
 
 
 async def rename(request: Request) -> Answer:
-    """Call the broker something else."""
+    """Set the name of the cluster."""
     name = request.read(ClusterName).name
     if not name or len(name) > 255:
-        raise bad_request("name: a name has from 1 to 255 characters")
+        raise bad_request("name: must have from 1 to 255 characters")
     await request.perform("set_global_parameter", name="cluster_name", value=name)
     return DONE
 
 
 async def rebalance(request: Request) -> Answer:
-    """Nothing has to be done: there is one node."""
+    """No effect: there is one node."""
     return DONE
 
 
 async def reset(request: Request) -> Answer:
-    """Forget the statistics so far."""
+    """Delete the samples collected so far."""
     if "node" in request.path and not request.services.is_node(request.path["node"]):
         raise not_there()
     services = request.services
@@ -192,14 +194,21 @@ async def effective(request: Request) -> Answer:
 
 MANAGEMENT, ADMIN = Access.MANAGEMENT, Access.ADMINISTRATOR
 OPERATIONS = [
-    Operation("GET", "/version", version, Access.ANYBODY, "The version of RabbitMQ's API that this is.", answers=str),
-    Operation("GET", "/feature-flags", flags, MANAGEMENT, "Feature flags.", answers=list[FeatureFlag]),
+    Operation(
+        "GET",
+        "/version",
+        version,
+        Access.ANYBODY,
+        "Return the version of RabbitMQ's API that Leveret implements.",
+        answers=str,
+    ),
+    Operation("GET", "/feature-flags", flags, MANAGEMENT, "List feature flags.", answers=list[FeatureFlag]),
     Operation(
         "PUT",
         "/feature-flags/{name}/enable",
         enable,
         ADMIN,
-        "Enable a feature flag, all of which are enabled.",
+        "Enable a feature flag; no effect: all are always enabled.",
         statuses=(204,),
     ),
     Operation(
@@ -207,7 +216,7 @@ OPERATIONS = [
         "/deprecated-features",
         deprecated,
         MANAGEMENT,
-        "Features that RabbitMQ gives up.",
+        "List the features that RabbitMQ has deprecated.",
         answers=list[DeprecatedFeature],
     ),
     Operation(
@@ -215,25 +224,37 @@ OPERATIONS = [
         "/deprecated-features/used",
         deprecated_used,
         MANAGEMENT,
-        "Features in use that will go: none.",
+        "List deprecated features in use; always empty.",
         answers=list[DeprecatedFeature],
     ),
     Operation(
-        "GET", "/extensions", extensions, MANAGEMENT, "Extensions of RabbitMQ's web UI.", answers=list[Extension]
+        "GET",
+        "/extensions",
+        extensions,
+        MANAGEMENT,
+        "List the extensions of RabbitMQ's web UI.",
+        answers=list[Extension],
     ),
-    Operation("GET", "/cluster-name", cluster_name, MANAGEMENT, "What the broker is called.", answers=ClusterName),
-    Operation("PUT", "/cluster-name", rename, ADMIN, "Name the broker.", takes=ClusterName, statuses=(204,)),
+    Operation("GET", "/cluster-name", cluster_name, MANAGEMENT, "Return the name of the cluster.", answers=ClusterName),
     Operation(
-        "POST", "/rebalance/queues", rebalance, ADMIN, "Rebalance queues, of which one node has all.", statuses=(204,)
+        "PUT", "/cluster-name", rename, ADMIN, "Set the name of the cluster.", takes=ClusterName, statuses=(204,)
     ),
-    Operation("DELETE", "/reset", reset, ADMIN, "Forget the statistics so far.", statuses=(204,)),
-    Operation("DELETE", "/reset/{node}", reset, ADMIN, "Forget the statistics of a node.", statuses=(204,)),
+    Operation(
+        "POST",
+        "/rebalance/queues",
+        rebalance,
+        ADMIN,
+        "Rebalance queues; no effect: there is one node.",
+        statuses=(204,),
+    ),
+    Operation("DELETE", "/reset", reset, ADMIN, "Delete the statistics collected so far.", statuses=(204,)),
+    Operation("DELETE", "/reset/{node}", reset, ADMIN, "Delete the statistics of a node.", statuses=(204,)),
     Operation(
         "GET",
         "/config/effective",
         effective,
         ADMIN,
-        "The settings of the broker.",
+        "Return the settings of the broker.",
         answers=str,
         media_type="text/plain",
     ),

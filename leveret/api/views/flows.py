@@ -1,7 +1,7 @@
-"""Flows: what the edges between clients, exchanges and queues have carried, in numbers that only grow.
+"""Flows: monotonic message counters between clients, exchanges and queues.
 
-RabbitMQ tells them only with `rates_mode` detailed, one exchange or queue at a time. Here they are counted anyway, and
-one answer has those of a virtual host; who asks twice knows the rates.
+RabbitMQ has them only with `rates_mode` detailed, for one exchange or queue at a time. Leveret counts them anyway, and
+one answer has all of a virtual host. Two answers give the rates.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from leveret.session.connection.connection import Connection
 
 
 class PublishFlow(msgspec.Struct):
-    """What a connection has published to an exchange. name: what it calls itself. unroutable: what no queue got."""
+    """Messages that a connection published to an exchange. name: the client's own name for the connection. unroutable:
+    messages that reached no queue.
+    """
 
     connection: str
     name: str
@@ -30,7 +32,7 @@ class PublishFlow(msgspec.Struct):
 
 
 class ExchangeFlow(msgspec.Struct):
-    """What was published to an exchange, also over HTTP and by connections that are gone; without dead letters."""
+    """Messages published to an exchange, including over HTTP and by closed connections; without dead letters."""
 
     exchange: str
     published: int
@@ -38,7 +40,7 @@ class ExchangeFlow(msgspec.Struct):
 
 
 class RouteFlow(msgspec.Struct):
-    """Copies of what was published to an exchange that a queue got, however many exchanges are on the way."""
+    """Message copies that a queue received from publishes to an exchange, directly or through other exchanges."""
 
     exchange: str
     queue: str
@@ -46,7 +48,7 @@ class RouteFlow(msgspec.Struct):
 
 
 class QueueFlow(msgspec.Struct):
-    """What a queue has taken, from exchanges and as dead letters; and how many dead letters have left it."""
+    """taken: messages that a queue received, including dead letters. dead_lettered: messages it dead-lettered."""
 
     queue: str
     taken: int
@@ -54,7 +56,7 @@ class QueueFlow(msgspec.Struct):
 
 
 class ConsumerFlow(msgspec.Struct):
-    """What a consumer was sent."""
+    """Messages delivered to a consumer."""
 
     queue: str
     connection: str
@@ -64,7 +66,7 @@ class ConsumerFlow(msgspec.Struct):
 
 
 class Flows(msgspec.Struct):
-    """at_ms: when they were read, in milliseconds of a clock that only runs forward; good for differences alone."""
+    """at_ms: time of reading, in milliseconds of a monotonic clock; only differences are meaningful."""
 
     at_ms: int
     publishers: list[PublishFlow]
@@ -75,7 +77,7 @@ class Flows(msgspec.Struct):
 
 
 async def flows(request: Request) -> Flows:
-    """Those of a virtual host. Of clients: of those that the caller may see."""
+    """Return the flows of a virtual host; for clients, only those that the caller may see."""
     vhost, turns = request.vhost(), request.services.turns
     found = Flows(0, [], [], [], [], [])
     async with turns.few, turns:
@@ -135,7 +137,7 @@ OPERATIONS = [
         "/leveret/flows/{vhost}",
         flows,
         Access.MANAGEMENT,
-        "What went from clients to exchanges, from there to queues, and to consumers, in a virtual host.",
+        "Count messages from clients to exchanges, to queues and to consumers in a virtual host.",
         answers=Flows,
     ),
 ]

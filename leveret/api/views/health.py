@@ -17,22 +17,22 @@ OK = {"status": "ok"}
 
 
 def failed(reason: str, **more: object) -> Answer:
-    """Something is wrong."""
+    """The answer of a failed check."""
     return Answer(503, {"status": "failed", "reason": reason, **more})
 
 
 async def fine(request: Request) -> dict[str, str]:
-    """What can be answered at all, is well."""
+    """Always passes: a broker that answers is healthy in this respect."""
     return OK
 
 
 async def alone(request: Request) -> dict[str, str]:
-    """There is one node, which nothing depends on."""
+    """Always passes: with a single node, no other node depends on it."""
     return {"status": "ok", "reason": "single node cluster"}
 
 
 async def alarms(request: Request) -> Any:
-    """No alarm is raised."""
+    """Check that no alarm is in effect."""
     raised = int(request.broker.alarms.raised)
     found = [
         {"node": request.services.node, "resource": name}
@@ -43,7 +43,7 @@ async def alarms(request: Request) -> Any:
 
 
 async def certificates(request: Request) -> Any:
-    """No certificate expires within a time."""
+    """Check that the certificate does not expire within a time."""
     within, unit = request.path["within"], UNITS.get(request.path["unit"])
     if unit is None:
         raise bad_request("Time unit not recognised. Supported units: days, weeks, months, years.")
@@ -61,7 +61,7 @@ async def certificates(request: Request) -> Any:
 
 
 def certificate_end(path: str) -> datetime.datetime | None:
-    """When a certificate expires; None where nobody can tell."""
+    """When a certificate expires; None if it cannot be read."""
     try:
         found: dict[str, Any] = ssl._ssl._test_decode_cert(path)  # type: ignore[attr-defined]
         return datetime.datetime.fromtimestamp(ssl.cert_time_to_seconds(found["notAfter"]), datetime.UTC)
@@ -70,7 +70,7 @@ def certificate_end(path: str) -> datetime.datetime | None:
 
 
 async def port(request: Request) -> Any:
-    """Somebody listens on a port."""
+    """Check that the broker listens on a port."""
     text = request.path["port"]
     if not text.isascii() or not text.isdigit() or len(text) > 5:
         raise bad_request("Invalid port")
@@ -81,7 +81,7 @@ async def port(request: Request) -> Any:
 
 
 async def protocols(request: Request) -> Any:
-    """Somebody speaks a protocol, or all of several with commas between them."""
+    """Check that the broker has listeners for one or more protocols, separated by commas."""
     have = [each.protocol for each in request.services.facts.ports]
     wanted = [name.strip().lower() for name in request.path["protocols"].split(",")]
     names = {"amqp091": "amqp", "amqps": "amqp/ssl", "amqp1.0": "amqp10"}
@@ -92,7 +92,7 @@ async def protocols(request: Request) -> Any:
 
 
 async def connections(request: Request) -> Any:
-    """There is room for more connections."""
+    """Check that the broker accepts more connections."""
     broker = request.broker
     if 0 < broker.max_connections <= broker.open_connections:
         return failed("node connection limit is reached", limit=broker.max_connections)
@@ -100,46 +100,74 @@ async def connections(request: Request) -> Any:
 
 
 async def ready(request: Request) -> Any:
-    """Clients can be served."""
+    """Check that clients can connect."""
     return await connections(request)
 
 
 async def in_vhost(request: Request) -> Any:
-    """The queues of a virtual host have leaders."""
+    """Always passes for an existing virtual host: its queues have leaders."""
     request.vhost(for_monitors=True)
     return OK
 
 
 async def alive(request: Request) -> Any:
-    """A virtual host is there, and the caller may enter it as a client."""
+    """Check that a virtual host exists, and that the caller has permissions in it."""
     request.errand(request.vhost()).end()
     return OK
 
 
 CHECKS = (
-    ("alarms", alarms, "No alarm is raised."),
-    ("local-alarms", alarms, "No alarm is raised on this node."),
-    ("metadata-store/initialized", fine, "Definitions can be read and written."),
-    ("metadata-store/initialized/with-data", fine, "Definitions have been read."),
-    ("certificate-expiration/{within}/{unit}", certificates, "No certificate expires within a time."),
-    ("port-listener/{port}", port, "The broker listens on a port."),
-    ("protocol-listener/{protocols}", protocols, "The broker speaks one or several protocols."),
-    ("virtual-hosts", fine, "All virtual hosts run."),
-    ("quorum-queues-without-elected-leaders/all-vhosts/", fine, "All quorum queues have a leader."),
-    ("quorum-queues-without-elected-leaders/all-vhosts/pattern/{pattern}", fine, "Some quorum queues have a leader."),
-    ("quorum-queues-without-elected-leaders/vhost/{vhost}/", in_vhost, "Quorum queues there have a leader."),
+    ("alarms", alarms, "Check that no alarm is in effect."),
+    ("local-alarms", alarms, "Check that no alarm is in effect on this node."),
+    ("metadata-store/initialized", fine, "Check that the metadata store is initialized; always passes."),
+    (
+        "metadata-store/initialized/with-data",
+        fine,
+        "Check that the metadata store is initialized and has its data; always passes.",
+    ),
+    (
+        "certificate-expiration/{within}/{unit}",
+        certificates,
+        "Check that the certificate does not expire within a time.",
+    ),
+    ("port-listener/{port}", port, "Check that the broker listens on a port."),
+    (
+        "protocol-listener/{protocols}",
+        protocols,
+        "Check that the broker has listeners for one or more protocols, separated by commas.",
+    ),
+    ("virtual-hosts", fine, "Check that all virtual hosts are running; always passes."),
+    (
+        "quorum-queues-without-elected-leaders/all-vhosts/",
+        fine,
+        "Check that all quorum queues have a leader; always passes.",
+    ),
+    (
+        "quorum-queues-without-elected-leaders/all-vhosts/pattern/{pattern}",
+        fine,
+        "Check that the quorum queues whose names match a pattern have a leader; always passes.",
+    ),
+    (
+        "quorum-queues-without-elected-leaders/vhost/{vhost}/",
+        in_vhost,
+        "Check that the quorum queues of a virtual host have a leader; always passes if it exists.",
+    ),
     (
         "quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}",
         in_vhost,
-        "Some quorum queues there have a leader.",
+        "Check that matching quorum queues of a virtual host have a leader; always passes if it exists.",
     ),
-    ("node-is-quorum-critical", alone, "The node may be stopped without taking a majority from any queue."),
-    ("reached-target-cluster-size", fine, "All nodes are there."),
+    (
+        "node-is-quorum-critical",
+        alone,
+        "Check that no quorum queue would lose its majority without this node; always passes on a single node.",
+    ),
+    ("reached-target-cluster-size", fine, "Check that the cluster has its target size; always passes."),
 )
 OPEN_CHECKS = (
-    ("is-in-service", fine, "The node is in service; needs no login."),
-    ("below-node-connection-limit", connections, "There is room for more connections; needs no login."),
-    ("ready-to-serve-clients", ready, "The node is ready to serve clients; needs no login."),
+    ("is-in-service", fine, "Check that the node is in service; needs no login."),
+    ("below-node-connection-limit", connections, "Check that the broker accepts more connections; needs no login."),
+    ("ready-to-serve-clients", ready, "Check that the node is ready to serve clients; needs no login."),
 )
 OPERATIONS = [
     *(
@@ -150,14 +178,28 @@ OPERATIONS = [
         Operation("GET", f"/health/checks/{path}", check, Access.ANYBODY, text, answers=dict[str, Any])
         for path, check, text in OPEN_CHECKS
     ),
-    Operation("GET", "/healthchecks/node", fine, Access.MANAGEMENT, "An old check.", answers=dict[str, Any]),
-    Operation("GET", "/healthchecks/node/{node}", fine, Access.MANAGEMENT, "An old check.", answers=dict[str, Any]),
+    Operation(
+        "GET",
+        "/healthchecks/node",
+        fine,
+        Access.MANAGEMENT,
+        "Check the health of the node; deprecated; always passes.",
+        answers=dict[str, Any],
+    ),
+    Operation(
+        "GET",
+        "/healthchecks/node/{node}",
+        fine,
+        Access.MANAGEMENT,
+        "Check the health of the node; deprecated; always passes.",
+        answers=dict[str, Any],
+    ),
     Operation(
         "GET",
         "/aliveness-test/{vhost}",
         alive,
         Access.MANAGEMENT,
-        "An old check of a virtual host.",
+        "Check that a virtual host exists and that the user has permissions in it; deprecated.",
         answers=dict[str, Any],
     ),
 ]

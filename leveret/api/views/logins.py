@@ -1,4 +1,4 @@
-"""Logins: how many there were, and what RabbitMQ's web UI asks for its own. Source: rabbit_mgmt_wm_auth_attempts.erl,
+"""Counters of login attempts, and the login of RabbitMQ's web UI. Source: rabbit_mgmt_wm_auth_attempts.erl,
 rabbit_mgmt_wm_login.erl.
 """
 
@@ -17,11 +17,11 @@ from leveret.api.operation import Operation
 from leveret.api.request import DONE, Answer, Request
 from leveret.api.views.users import Whoami
 
-MAX_FORM = 10  # fields
+MAX_FORM = 10  # maximum fields of the form
 
 
 class AttemptsItem(msgspec.Struct):
-    """How many have tried to log in."""
+    """The number of login attempts over a protocol."""
 
     protocol: str
     auth_attempts: int
@@ -30,14 +30,14 @@ class AttemptsItem(msgspec.Struct):
 
 
 class Token(msgspec.Struct):
-    """What goes into the header Authorization, behind its type."""
+    """The value for the header Authorization, after its type."""
 
     value: str
     type: str = "basic"
 
 
 class LoggedIn(msgspec.Struct):
-    """Who has logged in, and with what further requests may come."""
+    """The user who logged in, and the token for further requests."""
 
     user: Whoami
     token: Token
@@ -49,7 +49,7 @@ def _check(request: Request) -> None:
 
 
 async def list_attempts(request: Request) -> list[AttemptsItem]:
-    """Attempts by protocol, since the start or since they were forgotten."""
+    """Count login attempts by protocol, since the start or the last reset."""
     _check(request)
     return [
         AttemptsItem(protocol, each.succeeded + each.failed, each.succeeded, each.failed)
@@ -58,13 +58,13 @@ async def list_attempts(request: Request) -> list[AttemptsItem]:
 
 
 async def list_sources(request: Request) -> list[AttemptsItem]:
-    """Attempts by address and user, which nobody keeps: RabbitMQ does so only when told to."""
+    """Always empty: attempts by address and user are not kept. RabbitMQ keeps them only if configured to."""
     _check(request)
     return []
 
 
 async def forget_attempts(request: Request) -> Answer:
-    """Count from 0 again."""
+    """Reset the counters of login attempts."""
     _check(request)
     for each in request.services.attempts.values():
         each.clear()
@@ -72,7 +72,7 @@ async def forget_attempts(request: Request) -> Answer:
 
 
 async def enter(request: Request) -> LoggedIn:
-    """Check the fields `username` and `password` of a form. No session begins: further requests bring the token."""
+    """Check the fields `username` and `password` of a form. No session begins: further requests send the token."""
     try:
         fields = parse_qs(request.body.decode(), keep_blank_values=True, max_num_fields=MAX_FORM)
     except ValueError:
@@ -87,7 +87,7 @@ async def enter(request: Request) -> LoggedIn:
 
 
 async def leave(request: Request) -> Answer:
-    """Nothing has to be done: there are no sessions."""
+    """No effect: this login has no session."""
     return DONE
 
 
@@ -97,7 +97,7 @@ OPERATIONS = [
         "/auth/attempts/{node}",
         list_attempts,
         Access.MONITORING,
-        "How many have tried to log in, by protocol.",
+        "Count login attempts by protocol.",
         answers=list[AttemptsItem],
     ),
     Operation(
@@ -105,7 +105,7 @@ OPERATIONS = [
         "/auth/attempts/{node}/source",
         list_sources,
         Access.MONITORING,
-        "The same by address and user, which is not kept.",
+        "Count login attempts by address and user; always empty: they are not kept.",
         answers=list[AttemptsItem],
     ),
     *(
@@ -114,7 +114,7 @@ OPERATIONS = [
             path,
             forget_attempts,
             Access.MONITORING,
-            "Count attempts to log in from 0 again.",
+            "Reset the counters of login attempts.",
             statuses=(204,),
         )
         for path in ("/auth/attempts/{node}", "/auth/attempts/{node}/source")
@@ -124,9 +124,11 @@ OPERATIONS = [
         "/login",
         enter,
         Access.ANYBODY,
-        "Check a user name and a password in a form, without a login.",
+        "Check a user name and a password in a form; needs no login and begins no session.",
         takes=dict[str, Any],
         answers=LoggedIn,
     ),
-    Operation("DELETE", "/login", leave, Access.ANYBODY, "Log out, which nobody has to.", statuses=(204,)),
+    Operation(
+        "DELETE", "/login", leave, Access.ANYBODY, "Log out; no effect: this login has no session.", statuses=(204,)
+    ),
 ]

@@ -1,4 +1,4 @@
-"""Messages: to publish one, and to get some. Source: rabbit_mgmt_wm_exchange_publish.erl and _queue_get.erl."""
+"""Messages: publish one, and get some. Source: rabbit_mgmt_wm_exchange_publish.erl and _queue_get.erl."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from leveret.core.vhost import VirtualHost
 from leveret.server.performer import DURABLE_S
 from leveret.session.base.errors import as_reply
 
-MAX_COUNT = 10_000  # messages that one request gets
+MAX_COUNT = 10_000  # maximum messages in one answer
 HOW = {
     "ack_requeue_true": REQUEUE,
     "reject_requeue_true": RETURN,
     "ack_requeue_false": ACK,
     "reject_requeue_false": DISCARD,
 }
-PAYLOAD = b'"payload":"'  # in front of the last text but one
+PAYLOAD = b'"payload":"'  # in a MessageItem, the last field but one
 
 
 class Publish(msgspec.Struct, kw_only=True):
-    """A message to publish. payload_encoding: string for UTF-8, or base64."""
+    """A message to publish. payload_encoding: string (UTF-8) or base64."""
 
     routing_key: str
     payload: str
@@ -49,16 +49,16 @@ class Publish(msgspec.Struct, kw_only=True):
 
 
 class Routed(msgspec.Struct):
-    """Whether at least one queue has the message."""
+    """Whether at least one queue received the message."""
 
     routed: bool
 
 
 class Get(msgspec.Struct, kw_only=True):
-    """How many messages are wanted, and what becomes of them.
+    """How many messages to get, and how to settle them.
 
-    encoding: auto for payloads as they are where they are UTF-8, or base64 for all. truncate: bytes of a payload that
-    are shown at most.
+    ackmode: ack_requeue_true, reject_requeue_true, ack_requeue_false or reject_requeue_false. encoding: auto (text for
+    UTF-8 payloads, base64 for others) or base64 for all. truncate: maximum bytes of a payload.
     """
 
     count: Whole
@@ -68,7 +68,7 @@ class Get(msgspec.Struct, kw_only=True):
 
 
 class MessageItem(msgspec.Struct, kw_only=True):
-    """A message. message_count: how many are ready behind it."""
+    """A message. message_count: number of ready messages after it."""
 
     payload_bytes: int
     redelivered: bool
@@ -81,7 +81,7 @@ class MessageItem(msgspec.Struct, kw_only=True):
 
 
 def payload_of(payload: str, encoding: str) -> bytes:
-    """A payload as bytes. encoding: string for UTF-8, or base64. Raises: ApiError 400."""
+    """A payload as bytes. encoding: string (UTF-8) or base64. Raises: ApiError 400."""
     if encoding == "string":
         return payload.encode()
     if encoding != "base64":
@@ -89,11 +89,11 @@ def payload_of(payload: str, encoding: str) -> bytes:
     try:
         return base64.b64decode(payload, validate=True)
     except (binascii.Error, ValueError):
-        raise bad_request("not_base64: the payload is not in base64") from None
+        raise bad_request("not_base64: the payload is not valid base64") from None
 
 
 def _as_amqp(refusal: Refusal, missing: str) -> ApiError:
-    """What an AMQP client would hear. Source: rabbit_mgmt_util.erl with_channel."""
+    """The error that an AMQP client would receive. Source: rabbit_mgmt_util.erl with_channel."""
     if refusal.kind == UNKNOWN:
         return not_found(missing)
     reply = as_reply(refusal)
@@ -101,7 +101,7 @@ def _as_amqp(refusal: Refusal, missing: str) -> ApiError:
 
 
 async def publish(request: Request) -> Routed:
-    """Publish a message, and wait until it is safe."""
+    """Publish a message, and wait for the confirm."""
     vhost, name = request.vhost(), name_in(request)
     wanted = request.read(Publish)
     check_name("exchange", name)
@@ -110,7 +110,7 @@ async def publish(request: Request) -> Routed:
     broker, driver = request.broker, request.services.driver
     reason = broker.alarms.reason()
     if reason:
-        raise ApiError(503, "blocked", f"publishers have to wait: the broker is {reason}")
+        raise ApiError(503, "blocked", f"publishing is blocked: the broker is {reason}")
     errand = request.errand(vhost)
     posting = Posting(errand)
     try:
@@ -122,21 +122,23 @@ async def publish(request: Request) -> Routed:
     except Refusal as refusal:
         raise _as_amqp(refusal, "exchange_not_found") from None
     except TimeoutError:
-        raise not_durable("the message waits to be written to the data directory, and may yet be stored") from None
+        raise not_durable("the message is not yet written to the data directory, but may still be stored") from None
     finally:
         errand.end()
     if posting.refusal == UNSAFE:
-        text = "the message cannot be written to the data directory: its queues have it only as long as the broker runs"
+        text = (
+            "the message cannot be written to the data directory: its queues keep it in memory until the broker stops"
+        )
         raise not_durable(text)
     if posting.refusal == AGAIN:
-        raise ApiError(503, "not_taken", "a queue cannot take the message now; try again")
+        raise ApiError(503, "not_taken", "a queue cannot accept the message now; try again")
     if posting.refusal:
         raise bad_request("rejected: Unable to publish message. Check queue limits.")
     return Routed(posting.is_routed)
 
 
 def _written(taken: Taken, encoding: str, truncate: int | None) -> Iterator[bytes]:
-    """A message in JSON, in pieces, some of which are empty."""
+    """A message as JSON in pieces, some of which are empty."""
     message = taken.message
     size = int(message.size)
     payload = Payload(message.content, size if truncate is None else max(truncate, 0))
@@ -159,7 +161,7 @@ def _written(taken: Taken, encoding: str, truncate: int | None) -> Iterator[byte
 
 
 def _list(taken: list[Taken], encoding: str, truncate: int | None) -> Iterator[bytes]:
-    """All of them; each is forgotten when it is written."""
+    """All messages as JSON. Releases each message once it is written."""
     taken.reverse()
     separator = b"["
     while taken:
@@ -170,7 +172,7 @@ def _list(taken: list[Taken], encoding: str, truncate: int | None) -> Iterator[b
 
 
 async def get(request: Request) -> Pieces:
-    """Take messages from the head of a queue, and put them back, acknowledge them, or reject them."""
+    """Get messages from the head of a queue, and requeue, acknowledge or reject them."""
     vhost = request.vhost()
     wanted = request.read(Get)
     if wanted.encoding not in ("auto", "base64"):
@@ -179,7 +181,7 @@ async def get(request: Request) -> Pieces:
         raise bad_request(f"Invalid ackmode value: {wanted.ackmode[:40]}. Valid values are: {', '.join(HOW)}")
     count = whole("count", wanted.count)
     if count > MAX_COUNT:
-        raise bad_request(f"count is at most {MAX_COUNT}")
+        raise bad_request(f"count may be at most {MAX_COUNT}")
     if count < 0:
         count = MAX_COUNT
     truncate = None if wanted.truncate is None else whole("truncate", wanted.truncate)
@@ -200,7 +202,7 @@ async def _got(
 
 
 async def _collect(request: Request, vhost: VirtualHost, count: int, how: int) -> Collection:
-    """Messages that were taken and are settled. Raises: ApiError."""
+    """Get and settle messages. Raises: ApiError."""
     broker, services = request.broker, request.services
     errand = request.errand(vhost)
     found: list[Collection] = []
@@ -232,7 +234,7 @@ OPERATIONS = [
         "/exchanges/{vhost}/{exchange}/publish",
         publish,
         Access.MANAGEMENT,
-        "Publish a message, and hear whether a queue has it.",
+        "Publish a message; the answer says whether a queue received it.",
         takes=Publish,
         answers=Routed,
         most=None,
@@ -242,7 +244,7 @@ OPERATIONS = [
         "/queues/{vhost}/{queue}/get",
         get,
         Access.MANAGEMENT,
-        "Get messages from the head of a queue.",
+        "Get messages from the head of a queue, and requeue, acknowledge or reject them.",
         takes=Get,
         answers=list[MessageItem],
     ),

@@ -1,4 +1,4 @@
-"""Nodes: this one. Source: rabbit_mgmt_wm_node*.erl, rabbit_mgmt_external_stats.erl."""
+"""Nodes: always one. Source: rabbit_mgmt_wm_node*.erl, rabbit_mgmt_external_stats.erl."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ IO = (
     "gc_bytes_reclaimed",
     "context_switches",
 )
-"""Numbers that RabbitMQ has of its Erlang and its stores; context_switches alone is not 0 here."""
+"""Numbers that RabbitMQ reports about Erlang and its stores; all are 0 here except context_switches."""
 
 
 METRICS_GC = dict.fromkeys(
@@ -67,7 +67,7 @@ RAFT_FILES = dict.fromkeys(("ra_log_segment_writer", "ra_log_wal"), 0)
 
 
 class Mechanism(msgspec.Struct):
-    """A way to log in."""
+    """A SASL mechanism for the login."""
 
     name: str
     description: str
@@ -75,7 +75,7 @@ class Mechanism(msgspec.Struct):
 
 
 class Application(msgspec.Struct):
-    """What runs."""
+    """The software that runs on the node."""
 
     name: str
     description: str
@@ -83,7 +83,7 @@ class Application(msgspec.Struct):
 
 
 class NodeItem(msgspec.Struct, kw_only=True):
-    """A node. Sizes are bytes, uptime is in milliseconds. proc_used: threads; proc_total: how many there may be."""
+    """A node. Sizes are in bytes. uptime: milliseconds. proc_used: threads. proc_total: maximum number of threads."""
 
     name: str
     type: str = "disc"
@@ -133,7 +133,7 @@ class NodeItem(msgspec.Struct, kw_only=True):
 
 
 def memory(services: Services) -> dict[str, Any]:
-    """Where the memory goes, as far as it is known; under RabbitMQ's names, where these mean something here."""
+    """Memory use in bytes, as far as it is known, under RabbitMQ's names; names without a meaning here are 0."""
     broker = services.broker
     used = services.machine.values()[NODE["mem_used"]]
     budget = int(broker.budget.used)
@@ -176,7 +176,7 @@ def memory(services: Services) -> dict[str, Any]:
 
 
 def item(services: Services, span: Span | None, with_memory: bool) -> dict[str, Any]:
-    """The node, with statistics of what comes and goes beside the fields of NodeItem."""
+    """The node: the fields of NodeItem, I/O numbers and churn statistics."""
     broker, facts = services.broker, services.facts
     raised = int(broker.alarms.raised)
     series = services.history.find(services.machine)
@@ -233,7 +233,7 @@ def _application() -> Application:
 
 
 async def list_nodes(request: Request) -> list[Any]:
-    """The one that there is."""
+    """List the node."""
     span = spans(request.query)["node_stats"]
     return [pick(item(request.services, span, with_memory=False), request.query.columns)]
 
@@ -244,20 +244,20 @@ def _check(request: Request) -> None:
 
 
 async def show(request: Request) -> Any:
-    """One node."""
+    """Show one node."""
     _check(request)
     span = spans(request.query)["node_stats"]
     return pick(item(request.services, span, request.query.flag("memory")), request.query.columns)
 
 
 async def show_memory(request: Request) -> Any:
-    """Where the memory of a node goes, in bytes."""
+    """Show the memory use of a node in bytes."""
     _check(request)
     return {"memory": memory(request.services)}
 
 
 async def show_relative(request: Request) -> Any:
-    """The same, in percent."""
+    """Show the memory use of a node in percent."""
     _check(request)
     found = memory(request.services)
     total = found["total"]["rss"] or 1
@@ -266,7 +266,7 @@ async def show_relative(request: Request) -> Any:
 
 
 async def show_tables(request: Request) -> Any:
-    """The tables of Erlang: none."""
+    """Show the memory of Erlang's ETS tables: always 0."""
     _check(request)
     return {"ets_tables_memory": {"total": 0}}
 
@@ -277,7 +277,7 @@ OPERATIONS = [
         "/nodes",
         list_nodes,
         Access.MONITORING,
-        "The nodes: this one.",
+        "List nodes: always one.",
         answers=list[NodeItem],
         query=(*COLUMNS, *SAMPLES),
     ),
@@ -286,7 +286,7 @@ OPERATIONS = [
         "/nodes/{node}",
         show,
         Access.MONITORING,
-        "One node.",
+        "Show one node.",
         answers=NodeItem,
         query=(*COLUMNS, *SAMPLES, "memory"),
     ),
@@ -295,7 +295,7 @@ OPERATIONS = [
         "/nodes/{node}/memory",
         show_memory,
         Access.MONITORING,
-        "Where the memory of a node goes, in bytes.",
+        "Show the memory use of a node in bytes.",
         answers=dict[str, Any],
     ),
     Operation(
@@ -303,7 +303,7 @@ OPERATIONS = [
         "/nodes/{node}/memory/relative",
         show_relative,
         Access.MONITORING,
-        "Where the memory of a node goes, in percent.",
+        "Show the memory use of a node in percent.",
         answers=dict[str, Any],
     ),
     *(
@@ -312,7 +312,7 @@ OPERATIONS = [
             f"/nodes/{{node}}/memory/ets{rest}",
             show_tables,
             Access.MONITORING,
-            "The memory of Erlang's tables: there are none.",
+            "Show the memory of Erlang's ETS tables: always 0.",
             answers=dict[str, Any],
         )
         for rest in ("", "/relative", "/{filter}", "/{filter}/relative")

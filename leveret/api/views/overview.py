@@ -22,21 +22,21 @@ from leveret.session.connection.connection import Connection
 from leveret.wire.versions import API_VERSION
 
 DISK = ("disk_reads", "disk_writes")
-"""Messages that RabbitMQ's queues have read and written; 0, since the log here writes many at once and counts none."""
+"""Messages that RabbitMQ's queues read and wrote; 0 here, since the log writes many messages at once."""
 NOWHERE = numbers(*DISK)
 CHURNED = numbers(*CHURN)
 FEDERATION = "x-federation-upstream"
 DESCRIPTIONS = {
-    "direct": "to the queues whose binding has the routing key of the message",
-    "fanout": "to all bound queues",
-    "topic": "to the queues whose binding is a pattern that the routing key matches",
-    "headers": "to the queues whose binding asks for headers that the message has",
-    FEDERATION: "to a RabbitMQ that federates exchanges, and declares this one for it",
+    "direct": "routes to the queues whose binding key equals the routing key",
+    "fanout": "routes to all bound queues",
+    "topic": "routes to the queues whose binding pattern matches the routing key",
+    "headers": "routes to the queues whose binding arguments match the headers of the message",
+    FEDERATION: "used by a RabbitMQ broker that federates exchanges; it declares this type itself",
 }
 
 
 class ExchangeType(msgspec.Struct):
-    """A type of exchange that there is. internal_purpose: of one that people do not declare."""
+    """An exchange type. internal_purpose: for a type that only brokers declare."""
 
     name: str
     description: str
@@ -45,7 +45,7 @@ class ExchangeType(msgspec.Struct):
 
 
 class ObjectTotals(msgspec.Struct):
-    """How many there are that the caller may see."""
+    """The numbers of objects that the caller may see."""
 
     channels: int
     connections: int
@@ -66,7 +66,7 @@ class ListenerItem(msgspec.Struct):
 
 
 class Context(msgspec.Struct):
-    """A port that speaks HTTP. protocol: where that is not all of the API."""
+    """An HTTP port. protocol: present if the port serves only a part of the API."""
 
     node: str
     description: str
@@ -79,7 +79,9 @@ class Context(msgspec.Struct):
 
 
 class Overview(msgspec.Struct, kw_only=True):
-    """The broker. Versions are those of RabbitMQ whose answers these are; product_* say what it really is."""
+    """The broker. The versions are those of the RabbitMQ release that the API implements; product_name and
+    product_version are those of Leveret.
+    """
 
     management_version: str
     rates_mode: str = "basic"
@@ -110,7 +112,7 @@ class Overview(msgspec.Struct, kw_only=True):
 
 
 def exchange_types() -> list[ExchangeType]:
-    """All there are."""
+    """All exchange types."""
     return [
         ExchangeType(
             name,
@@ -122,12 +124,12 @@ def exchange_types() -> list[ExchangeType]:
 
 
 def listener_item(services: Services, port: Port) -> ListenerItem:
-    """A port."""
+    """The item of a port."""
     return ListenerItem(services.node, port.protocol, port.host, port.number, port.is_tls)
 
 
 def contexts(services: Services) -> list[Context]:
-    """The ports that speak HTTP."""
+    """The HTTP ports."""
     return [
         Context(
             services.node,
@@ -143,7 +145,7 @@ def contexts(services: Services) -> list[Context]:
 
 
 async def totals(request: Request) -> ObjectTotals:
-    """What the caller may see of all there is."""
+    """Count the objects that the caller may see."""
     broker = request.broker
     vhosts = request.vhosts(for_monitors=True)
     sees_all = request.caller.has(Access.MONITORING)
@@ -168,8 +170,8 @@ async def totals(request: Request) -> ObjectTotals:
 
 
 async def show(request: Request) -> Any:
-    """The broker; numbers of messages as they were at the last sample, at most a few seconds ago, and for who may not
-    monitor only those of their virtual hosts.
+    """Show the broker. Message counts are those of the last sample, a few seconds ago; for users without monitoring
+    rights, they include only their virtual hosts.
     """
     from leveret import __version__
 
@@ -211,7 +213,7 @@ OPERATIONS = [
         "/overview",
         show,
         Access.MANAGEMENT,
-        "The broker in one answer: versions, rates, totals, listeners.",
+        "Show an overview of the broker: versions, rates, totals and listeners.",
         answers=Overview,
         query=(*COLUMNS, *SAMPLES),
     ),

@@ -35,33 +35,33 @@ class GlobalParameterItem(msgspec.Struct, kw_only=True):
 
 
 class Value(msgspec.Struct, kw_only=True):
-    """The value of a parameter; for shovels and the like with others of the entry beside it, which do not count."""
+    """The value of a parameter. Clients may send other fields beside it, which are ignored."""
 
     value: Any
 
 
 class VhostLimits(msgspec.Struct):
-    """The limits of a virtual host."""
+    """List the limits of a virtual host."""
 
     vhost: str
     value: dict[str, int]
 
 
 class UserLimits(msgspec.Struct):
-    """The limits of a user."""
+    """List the limits of a user."""
 
     user: str
     value: dict[str, int]
 
 
 class Limit(msgspec.Struct):
-    """A limit; negative for none."""
+    """A limit. A negative value means no limit."""
 
     value: int
 
 
 def _own(vhost: VirtualHost) -> list[ParameterItem]:
-    """What the broker acts by, and RabbitMQ has among its parameters."""
+    """Operator policies and limits, which RabbitMQ also lists as parameters."""
     found = [
         ParameterItem(vhost=vhost.name, component=OPERATOR_POLICY, name=each.name, value=_policy_value(vhost, each))
         for each in sorted(vhost.operator_policies.all.values(), key=lambda each: each.name)
@@ -78,7 +78,7 @@ def _policy_value(vhost: VirtualHost, policy: Any) -> dict[str, Any]:
 
 
 async def list_parameters(request: Request) -> list[ParameterItem]:
-    """Those in the virtual hosts that the caller may see, of one component if the path names one."""
+    """List parameters in the virtual hosts that the caller may access, of one component if the path names one."""
     vhosts = {vhost.name: vhost for vhost in request.vhosts()}
     component = request.path.get("component")
     found = [each for vhost in vhosts.values() for each in _own(vhost)]
@@ -92,7 +92,7 @@ async def list_parameters(request: Request) -> list[ParameterItem]:
 
 
 async def show_parameter(request: Request) -> ParameterItem:
-    """One parameter."""
+    """Show one parameter."""
     for each in await list_parameters(request):
         if each.name == request.path["name"]:
             return each
@@ -100,27 +100,27 @@ async def show_parameter(request: Request) -> ParameterItem:
 
 
 async def put_parameter(request: Request) -> Answer:
-    """Keep a parameter."""
+    """Set a parameter."""
     vhost = request.vhost().name
     component, name = request.path["component"], request.path["name"]
     check_name("parameter", name)
     value = request.read(Value).value
     if component in OWN_COMPONENTS:
-        raise bad_request(f"{component} has paths of its own")
+        raise bad_request(f"{component} has its own paths in this API")
     is_new = (vhost, component, name) not in request.broker.parameters.all
     await request.perform("set_parameter", vhost=vhost, component=component, name=name, value=value)
     return CREATED if is_new else DONE
 
 
 async def delete_parameter(request: Request) -> Answer:
-    """Forget a parameter."""
+    """Delete a parameter."""
     found = await show_parameter(request)
     await request.perform("clear_parameter", vhost=found.vhost, component=found.component, name=found.name)
     return DONE
 
 
 async def list_globals(request: Request) -> list[GlobalParameterItem]:
-    """All global parameters."""
+    """List all global parameters."""
     found = request.broker.parameters.globals
     return [GlobalParameterItem(name=name, value=json.loads(found[name])) for name in sorted(found)]
 
@@ -134,12 +134,12 @@ def _find_global(request: Request) -> GlobalParameterItem:
 
 
 async def show_global(request: Request) -> GlobalParameterItem:
-    """One of them."""
+    """Show one global parameter."""
     return _find_global(request)
 
 
 async def put_global(request: Request) -> Answer:
-    """Keep a global parameter."""
+    """Set a global parameter."""
     name = request.path["name"]
     check_name("parameter", name)
     value = request.read(Value).value
@@ -149,7 +149,7 @@ async def put_global(request: Request) -> Answer:
 
 
 async def delete_global(request: Request) -> Answer:
-    """Forget a global parameter."""
+    """Delete a global parameter."""
     await request.perform("clear_global_parameter", name=_find_global(request).name)
     return DONE
 
@@ -158,7 +158,7 @@ async def delete_global(request: Request) -> Answer:
 
 
 async def list_vhost_limits(request: Request) -> list[VhostLimits]:
-    """Virtual hosts with limits."""
+    """List virtual hosts with limits."""
     return [VhostLimits(vhost.name, dict(vhost.limits)) for vhost in request.vhosts(for_monitors=True) if vhost.limits]
 
 
@@ -171,7 +171,7 @@ async def put_vhost_limit(request: Request) -> Answer:
 
 
 async def delete_vhost_limit(request: Request) -> Answer:
-    """Lift a limit of a virtual host; one that is not there is fine."""
+    """Remove a limit of a virtual host. A limit that is not set is not an error."""
     vhost, name = request.vhost(), request.path["name"]
     if name in vhost.limits:
         await request.perform("clear_vhost_limits", vhost=vhost.name, limit=name)
@@ -186,7 +186,7 @@ def _user(request: Request) -> User:
 
 
 async def list_user_limits(request: Request) -> list[UserLimits]:
-    """Users with limits."""
+    """List users with limits."""
     users = [_user(request)] if "user" in request.path else sorted(request.broker.users, key=lambda user: user.name)
     return [UserLimits(user.name, dict(user.limits)) for user in users if user.limits]
 
@@ -202,7 +202,7 @@ async def put_user_limit(request: Request) -> Answer:
 
 
 async def delete_user_limit(request: Request) -> Answer:
-    """Lift a limit of a user; one that is not there is fine."""
+    """Remove a limit of a user. A limit that is not set is not an error."""
     user, name = _user(request), request.path["name"]
     if name in user.limits:
         await request.perform("clear_user_limits", user=user.name, limit=name)
@@ -213,14 +213,14 @@ POLICYMAKER, ADMIN = Access.POLICYMAKER, Access.ADMINISTRATOR
 PARAMETER = "/parameters/{component}/{vhost}/{name}"
 OPERATIONS = [
     Operation(
-        "GET", "/parameters", list_parameters, POLICYMAKER, "All runtime parameters.", answers=list[ParameterItem]
+        "GET", "/parameters", list_parameters, POLICYMAKER, "List all runtime parameters.", answers=list[ParameterItem]
     ),
     Operation(
         "GET",
         "/parameters/{component}",
         list_parameters,
         POLICYMAKER,
-        "The runtime parameters of one component, as shovel.",
+        "List the runtime parameters of one component, for example shovel.",
         answers=list[ParameterItem],
     ),
     Operation(
@@ -228,26 +228,26 @@ OPERATIONS = [
         "/parameters/{component}/{vhost}",
         list_parameters,
         POLICYMAKER,
-        "The runtime parameters of one component in a virtual host.",
+        "List the runtime parameters of one component in a virtual host.",
         answers=list[ParameterItem],
     ),
-    Operation("GET", PARAMETER, show_parameter, POLICYMAKER, "One runtime parameter.", answers=ParameterItem),
+    Operation("GET", PARAMETER, show_parameter, POLICYMAKER, "Show one runtime parameter.", answers=ParameterItem),
     Operation(
         "PUT",
         PARAMETER,
         put_parameter,
         POLICYMAKER,
-        "Keep a runtime parameter, with which the broker does nothing.",
+        "Set a runtime parameter; the broker stores it but does not use it.",
         takes=Value,
         statuses=(201, 204),
     ),
-    Operation("DELETE", PARAMETER, delete_parameter, POLICYMAKER, "Forget a runtime parameter.", statuses=(204,)),
+    Operation("DELETE", PARAMETER, delete_parameter, POLICYMAKER, "Delete a runtime parameter.", statuses=(204,)),
     Operation(
         "GET",
         "/global-parameters",
         list_globals,
         POLICYMAKER,
-        "All global parameters.",
+        "List all global parameters.",
         answers=list[GlobalParameterItem],
     ),
     Operation(
@@ -255,7 +255,7 @@ OPERATIONS = [
         "/global-parameters/{name}",
         show_global,
         POLICYMAKER,
-        "One global parameter.",
+        "Show one global parameter.",
         answers=GlobalParameterItem,
     ),
     Operation(
@@ -263,19 +263,19 @@ OPERATIONS = [
         "/global-parameters/{name}",
         put_global,
         ADMIN,
-        "Keep a global parameter.",
+        "Set a global parameter.",
         takes=Value,
         statuses=(201, 204),
     ),
     Operation(
-        "DELETE", "/global-parameters/{name}", delete_global, ADMIN, "Forget a global parameter.", statuses=(204,)
+        "DELETE", "/global-parameters/{name}", delete_global, ADMIN, "Delete a global parameter.", statuses=(204,)
     ),
     Operation(
         "GET",
         "/vhost-limits",
         list_vhost_limits,
         Access.MANAGEMENT,
-        "Virtual hosts that have limits.",
+        "List the virtual hosts that have limits.",
         answers=list[VhostLimits],
     ),
     Operation(
@@ -283,7 +283,7 @@ OPERATIONS = [
         "/vhost-limits/{vhost}",
         list_vhost_limits,
         Access.MANAGEMENT,
-        "The limits of a virtual host.",
+        "List the limits of a virtual host.",
         answers=list[VhostLimits],
     ),
     Operation(
@@ -291,7 +291,7 @@ OPERATIONS = [
         "/vhost-limits/{vhost}/{name}",
         put_vhost_limit,
         ADMIN,
-        "Set a limit of a virtual host, as max-connections.",
+        "Set a limit of a virtual host, for example max-connections.",
         takes=Limit,
         statuses=(204,),
     ),
@@ -300,17 +300,21 @@ OPERATIONS = [
         "/vhost-limits/{vhost}/{name}",
         delete_vhost_limit,
         ADMIN,
-        "Lift a limit of a virtual host.",
+        "Remove a limit of a virtual host.",
         statuses=(204,),
     ),
-    Operation("GET", "/user-limits", list_user_limits, ADMIN, "Users that have limits.", answers=list[UserLimits]),
-    Operation("GET", "/user-limits/{user}", list_user_limits, ADMIN, "The limits of a user.", answers=list[UserLimits]),
+    Operation(
+        "GET", "/user-limits", list_user_limits, ADMIN, "List the users that have limits.", answers=list[UserLimits]
+    ),
+    Operation(
+        "GET", "/user-limits/{user}", list_user_limits, ADMIN, "List the limits of a user.", answers=list[UserLimits]
+    ),
     Operation(
         "PUT",
         "/user-limits/{user}/{name}",
         put_user_limit,
         ADMIN,
-        "Set a limit of a user, as max-channels.",
+        "Set a limit of a user, for example max-channels.",
         takes=Limit,
         statuses=(204,),
     ),
@@ -319,7 +323,7 @@ OPERATIONS = [
         "/user-limits/{user}/{name}",
         delete_user_limit,
         ADMIN,
-        "Lift a limit of a user.",
+        "Remove a limit of a user.",
         statuses=(204,),
     ),
 ]

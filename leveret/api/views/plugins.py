@@ -1,4 +1,4 @@
-"""Plugins of RabbitMQ that command line tools ask: there are no federation links and no shovels."""
+"""Paths of RabbitMQ's plugins that command-line tools request: there are no federation links and no shovels."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from leveret.api.request import Request
 
 
 async def nothing(request: Request) -> list[Any]:
-    """There are none. Raises: ApiError 404 where the path names a virtual host that there is not."""
+    """Always empty. Raises: ApiError 404 if the path names a virtual host that does not exist."""
     if "vhost" in request.path:
         request.vhost()
     return []
 
 
 OPERATIONS = [
-    Operation("GET", path, nothing, Access.MONITORING, f"{noun}: there are none.", answers=list[Any])
-    for plugin, noun in (("/federation-links", "Federation links"), ("/shovels", "Shovels"))
+    Operation("GET", path, nothing, Access.MONITORING, f"List {noun}; always empty.", answers=list[Any])
+    for plugin, noun in (("/federation-links", "federation links"), ("/shovels", "shovels"))
     for path in (plugin, f"{plugin}/{{vhost}}")
 ]

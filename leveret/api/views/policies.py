@@ -27,7 +27,7 @@ class PolicyItem(msgspec.Struct, kw_only=True, rename={"apply_to": "apply-to"}):
 
 
 class PolicyDeclaration(msgspec.Struct, kw_only=True, rename={"apply_to": "apply-to"}):
-    """What a policy is to be."""
+    """A policy to set."""
 
     pattern: str
     definition: dict[str, Any]
@@ -59,7 +59,7 @@ class Kind:
         return vhost.operator_policies if self._is_operator else vhost.policies
 
     async def list_all(self, request: Request) -> list[PolicyItem]:
-        """Those in the virtual hosts that the caller may see."""
+        """List policies in the virtual hosts that the caller may access."""
         return [
             item(vhost, each)
             for vhost in request.vhosts()
@@ -73,16 +73,16 @@ class Kind:
         return policy
 
     async def show(self, request: Request) -> PolicyItem:
-        """One of them."""
+        """Show one policy."""
         return item(request.vhost(), self._find(request))
 
     async def put(self, request: Request) -> Answer:
-        """Make one, or change it."""
+        """Create or replace a policy."""
         vhost, name = request.vhost(), request.path["name"]
         check_name(self._noun, name)
         wanted = request.read(PolicyDeclaration)
         if wanted.priority != int(wanted.priority):
-            raise bad_request(f"priority: {wanted.priority} is no whole number")
+            raise bad_request(f"priority: {wanted.priority} is not a whole number")
         is_new = name not in self._policies(vhost).all
         await request.perform(
             "set_operator_policy" if self._is_operator else "set_policy",
@@ -96,38 +96,40 @@ class Kind:
         return CREATED if is_new else DONE
 
     async def delete(self, request: Request) -> Answer:
-        """Delete one."""
+        """Delete a policy."""
         self._find(request)
         verb = "clear_operator_policy" if self._is_operator else "clear_policy"
         await request.perform(verb, vhost=request.path["vhost"], name=request.path["name"])
         return DONE
 
     def operations(self) -> list[Operation]:
-        """All of them."""
+        """All operations of this kind."""
         path, noun = self._path, self._noun
         changes = Access.ADMINISTRATOR if self._is_operator else Access.POLICYMAKER
         one = f"{path}/{{vhost}}/{{name}}"
         return [
-            Operation("GET", path, self.list_all, Access.MANAGEMENT, f"All {noun[:-1]}ies.", answers=list[PolicyItem]),
+            Operation(
+                "GET", path, self.list_all, Access.MANAGEMENT, f"List all {noun[:-1]}ies.", answers=list[PolicyItem]
+            ),
             Operation(
                 "GET",
                 f"{path}/{{vhost}}",
                 self.list_all,
                 Access.MANAGEMENT,
-                f"The {noun[:-1]}ies in a virtual host.",
+                f"List the {noun[:-1]}ies in a virtual host.",
                 answers=list[PolicyItem],
             ),
-            Operation("GET", one, self.show, Access.MANAGEMENT, f"One {noun}.", answers=PolicyItem),
+            Operation("GET", one, self.show, Access.MANAGEMENT, f"Show one {noun}.", answers=PolicyItem),
             Operation(
                 "PUT",
                 one,
                 self.put,
                 changes,
-                f"Set the {noun} of this name.",
+                f"Set the {noun} with this name.",
                 takes=PolicyDeclaration,
                 statuses=(201, 204),
             ),
-            Operation("DELETE", one, self.delete, changes, f"Delete the {noun} of this name.", statuses=(204,)),
+            Operation("DELETE", one, self.delete, changes, f"Delete the {noun} with this name.", statuses=(204,)),
         ]
 
 

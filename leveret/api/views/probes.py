@@ -1,4 +1,4 @@
-"""Probes, as schedulers of containers ask them, without a login: whether the broker lives, and whether it is ready."""
+"""Liveness and readiness probes for container schedulers, without a login."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from leveret.api.request import Answer, Request
 
 
 class Health(msgspec.Struct, omit_defaults=True):
-    """status: ok or failed. reason: why it failed."""
+    """status: ok or failed. reason: why the check failed."""
 
     status: str
     reason: str = ""
 
 
 async def live(request: Request) -> Health:
-    """It answers, so it lives: what cannot be helped by a restart is left to ready()."""
+    """Always ok: a restart would not help against any state that this could report. ready() reports those."""
     return Health("ok")
 
 
 async def ready(request: Request) -> Any:
-    """Whether clients can connect. Alarms do not count: consumers have to come through to what they are about."""
+    """Check whether clients can connect. Ignores alarms: consumers must be able to connect to resolve them."""
     broker = request.broker
     if 0 < broker.max_connections <= broker.open_connections:
-        return Answer(503, Health("failed", f"there are {broker.open_connections} connections, as many as may be"))
+        return Answer(503, Health("failed", f"the limit of {broker.max_connections} connections is reached"))
     return Health("ok")
 
 
 OPERATIONS = [
-    Operation("GET", "/leveret/live", live, Access.ANYBODY, "Whether the broker lives.", answers=Health),
-    Operation("GET", "/leveret/ready", ready, Access.ANYBODY, "Whether clients can connect.", answers=Health),
+    Operation(
+        "GET", "/leveret/live", live, Access.ANYBODY, "Liveness probe: whether the broker is alive.", answers=Health
+    ),
+    Operation(
+        "GET", "/leveret/ready", ready, Access.ANYBODY, "Readiness probe: whether clients can connect.", answers=Health
+    ),
 ]

@@ -1,4 +1,4 @@
-"""Properties of messages in JSON, as RabbitMQ writes them. Source: rabbit_mgmt_format.erl basic_properties."""
+"""Message properties in RabbitMQ's JSON format. Source: rabbit_mgmt_format.erl basic_properties."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from leveret.core.message.codec import MAX_PROPERTIES
 from leveret.management.arguments import to_json
 from leveret.wire.properties import BasicProperties
 
-SHORT = 255  # bytes of a text
+SHORT = 255  # maximum bytes of a text
 
 
 class Properties(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The properties of a message. timestamp: seconds since 1970; expiration: milliseconds, as a text."""
+    """The properties of a message. timestamp: seconds since 1970. expiration: milliseconds, as a string."""
 
     content_type: str | None = None
     content_encoding: str | None = None
@@ -39,7 +39,7 @@ NUMBERS = {"delivery_mode": 255, "priority": 255, "timestamp": (1 << 64) - 1}
 
 
 def read_properties(given: Properties | list[Any]) -> BasicProperties:
-    """Properties as a message has them; an empty list is what some clients write for none. Raises: ApiError 400."""
+    """Properties from JSON. Some clients send an empty list for no properties. Raises: ApiError 400."""
     found = BasicProperties()
     if isinstance(given, list):
         if given:
@@ -53,17 +53,17 @@ def read_properties(given: Properties | list[Any]) -> BasicProperties:
             found.headers = arguments_of(value)
             continue
         if isinstance(value, str) and len(value.encode("utf-8", "surrogateescape")) > SHORT:
-            raise bad_request(f"properties.{name} has at most {SHORT} bytes")
+            raise bad_request(f"properties.{name} may have at most {SHORT} bytes")
         if isinstance(value, int) and not 0 <= value <= NUMBERS[name]:
-            raise bad_request(f"properties.{name} is a number from 0 to {NUMBERS[name]}")
+            raise bad_request(f"properties.{name} must be a number from 0 to {NUMBERS[name]}")
         setattr(found, NAMES.get(name, name), value)
     if found.headers is not None and (size := len(found.encode())) > MAX_PROPERTIES:
-        raise bad_request(f"properties: they have {size} bytes; {MAX_PROPERTIES} fit into a frame")
+        raise bad_request(f"properties: {size} bytes are too large for a frame, which holds {MAX_PROPERTIES}")
     return found
 
 
 def write_properties(properties: BasicProperties) -> Properties:
-    """Properties as answers have them."""
+    """Properties as JSON."""
     found = Properties()
     for name in Properties.__struct_fields__:
         value = getattr(properties, NAMES.get(name, name))

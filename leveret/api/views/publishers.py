@@ -1,4 +1,4 @@
-"""Publishers: which channel publishes to which exchange. RabbitMQ tells that with rates_mode detailed only."""
+"""Publishers: which channels publish to which exchanges. RabbitMQ has this only with rates_mode detailed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from leveret.session.connection.connection import Connection
 
 
 class PublisherItem(msgspec.Struct, kw_only=True):
-    """A channel that has published to an exchange; both are there. dropped: messages that no queue got.
-
-    returned: the same, where the publisher was told. Without channels, as over HTTP, nobody is listed.
+    """An open channel that has published to an existing exchange. returned: unroutable messages returned to the
+    publisher. dropped: unroutable messages that were dropped. Publishers over HTTP have no channel and are not listed.
     """
 
     vhost: str
@@ -46,7 +45,7 @@ def _flows(request: Request) -> Iterator[Flow]:
 
 
 async def list_publishers(request: Request) -> Listing:
-    """Those of all connections that the caller may see."""
+    """List the publishers of all connections that the caller may see."""
 
     def view(flow: Flow) -> PublisherItem | None:
         connection, channel, inflow = flow
@@ -71,7 +70,7 @@ OPERATIONS = [
         "/leveret/publishers",
         list_publishers,
         Access.MANAGEMENT,
-        "Which channel has published how much to which exchange: those of all connections, or of one's own.",
+        "List which channels published how many messages to which exchanges: all, or only one's own.",
         answers=list[PublisherItem],
         query=(*LISTING, "vhost", "exchange"),
     ),

@@ -1,6 +1,6 @@
-"""Publishing: a request whose body is the body of a message, and many messages in one, a line of JSON for each.
+"""Publishing: one message as the raw body of a request, or a batch of messages as lines of JSON.
 
-Both are answered when the broker has confirmed them. What AMQP says with a nack is a 503 here, which clients try again.
+The answer comes when the broker has confirmed them. A 503 corresponds to a nack in AMQP: the client should retry.
 """
 
 from __future__ import annotations
@@ -29,29 +29,33 @@ from leveret.core.vhost import VirtualHost
 from leveret.management.errors import explain
 from leveret.wire.properties import BasicProperties
 
-CONFIRM_S: Final = 30.0  # how long an answer waits for the confirm
-ALARM_S: Final = 10.0  # how long a large publish waits for an alarm that nobody is told of
-LITTLE: Final = 4096  # bytes of a body that need not wait for it
+CONFIRM_S: Final = 30.0  # seconds to wait for the confirm
+ALARM_S: Final = (
+    10.0  # seconds that a large publish waits while the log is behind, which clients do not see as an alarm
+)
+LITTLE: Final = 4096  # bodies of this many bytes or less do not wait for it
 MOST_LINES: Final = 10_000
 MOST_BATCH: Final = 32 << 20  # bytes
-MOST_FAILURES: Final = 1_000  # that one answer tells
+MOST_FAILURES: Final = 1_000  # failures listed in one answer
 PERSISTENT: Final = 2
 HEADER: Final = "leveret-properties"
 TEXTS: Final = ("correlation_id", "reply_to", "expiration", "message_id", "type", "user_id", "app_id")
 NUMBERS: Final = ("delivery_mode", "priority", "timestamp")
-REFUSED_TEXT: Final = "a queue did not take the message, since it is full or cannot write it; others may have it"
+REFUSED_TEXT: Final = (
+    "a queue did not accept the message, because it is full or cannot write it; other queues may have it"
+)
 PROPERTIES: Final = (*TEXTS, *NUMBERS)
-REPLACED: Final = "\ufffd"  # what stands in a query for what is no UTF-8
+REPLACED: Final = "\ufffd"  # in a query, stands for bytes that are not UTF-8
 
 
 class Published(msgspec.Struct):
-    """Whether at least one queue has the message."""
+    """Whether at least one queue received the message."""
 
     routed: bool
 
 
 class Line(msgspec.Struct, kw_only=True):
-    """A message of a batch. payload_encoding: string for UTF-8, or base64."""
+    """A message of a batch. payload_encoding: string (UTF-8) or base64."""
 
     routing_key: str
     payload: str
@@ -60,7 +64,7 @@ class Line(msgspec.Struct, kw_only=True):
 
 
 class Failure(msgspec.Struct):
-    """A message that was not published. line: which one, from 1."""
+    """A message that was not published. line: its line number, from 1."""
 
     line: int
     error: str
@@ -68,7 +72,7 @@ class Failure(msgspec.Struct):
 
 
 class BatchPublished(msgspec.Struct):
-    """How many messages are safe in a queue, and the first of those that are not."""
+    """Numbers of messages that a queue confirmed and that failed, and the first failures."""
 
     published: int
     failed: int
@@ -79,21 +83,21 @@ class BatchPublished(msgspec.Struct):
 
 
 def check_alarms(services: Services) -> None:
-    """Refuse publishes while an AMQP publisher would be blocked, and told so. Raises: ApiError 503."""
+    """Refuse publishes while AMQP publishers are blocked by an alarm. Raises: ApiError 503."""
     reason = services.broker.alarms.reason()
     if reason:
-        raise ApiError(503, "blocked", f"publishers have to wait: the broker is {reason}", {"Retry-After": "5"})
+        raise ApiError(503, "blocked", f"publishing is blocked: the broker is {reason}", {"Retry-After": "5"})
 
 
 async def _wait_for_alarms(services: Services, size: int) -> None:
-    """Wait while more waits for the log than should, unless this is little. Raises: ApiError 503."""
+    """Wait while too much data waits for the log, unless this message is small. Raises: ApiError 503."""
     alarms = services.broker.alarms
     if alarms.raised and size > LITTLE:
         try:
             async with asyncio.timeout(ALARM_S):
                 await services.driver.until(lambda: not alarms.raised or bool(alarms.reason()))
         except TimeoutError:
-            raise busy("publishers have to wait: the broker is behind with what was published before") from None
+            raise busy("publishing is blocked: the broker has not yet written earlier messages to the disk") from None
     check_alarms(services)
 
 
@@ -101,7 +105,7 @@ async def _wait_for_alarms(services: Services, size: int) -> None:
 
 
 def _properties(request: Request) -> BasicProperties:
-    """Those that the headers and the query tell. Raises: ApiError 400."""
+    """The properties in the headers and the query. Raises: ApiError 400."""
     given = Properties()
     told = request.headers.get(HEADER)
     if told is not None:
@@ -111,7 +115,7 @@ def _properties(request: Request) -> BasicProperties:
             path, reason = explain(error)
             raise bad_request(f"Leveret-Properties{path}: {reason}") from None
         except (msgspec.DecodeError, RecursionError, UnicodeError):
-            raise bad_request("Leveret-Properties: this is no JSON") from None
+            raise bad_request("Leveret-Properties: not valid JSON") from None
     for header, name in (("content-type", "content_type"), ("content-encoding", "content_encoding")):
         value = request.headers.get(header)
         if value:
@@ -133,7 +137,7 @@ def _properties(request: Request) -> BasicProperties:
 
 
 def _errand(request: Request, vhost: VirtualHost) -> Errand:
-    """What publishes as the caller, where they could open a connection. Raises: ApiError 403."""
+    """An errand that publishes as the caller, if the caller may open a connection. Raises: ApiError 403."""
     user = request.caller.user
     try:
         check_open(user, vhost.name, vhost.limits, vhost.connections)
@@ -143,17 +147,17 @@ def _errand(request: Request, vhost: VirtualHost) -> Errand:
 
 
 async def _confirmed(request: Request, batch: Batch) -> None:
-    """Wait until it is known what became of all messages. Raises: ApiError 503."""
+    """Wait until all messages are confirmed or refused. Raises: ApiError 503."""
     try:
         async with asyncio.timeout(CONFIRM_S):
             await request.services.driver.until(lambda: batch.is_settled)
     except TimeoutError:
-        text = f"not confirmed within {CONFIRM_S:g} seconds; the message may still come, or be lost"
+        text = f"not confirmed within {CONFIRM_S:g} seconds; the message may still be stored, or be lost"
         raise ApiError(503, "unconfirmed", text) from None
 
 
 def _step(services: Services, step: Callable[[], None]) -> None:
-    """Do something to the broker, and let it flow."""
+    """Run a step on the broker, and let it process the effects."""
     services.driver.refresh_clock()
     try:
         step()
@@ -163,7 +167,7 @@ def _step(services: Services, step: Callable[[], None]) -> None:
 
 
 async def _publish(request: Request, exchange: str, key: str) -> Answer | None:
-    """Publish the body. Returns: None where no queue gets it, and that is not fine."""
+    """Publish the body. Returns: None if it is mandatory and reaches no queue."""
     vhost = request.vhost()
     check_name("exchange", exchange)
     check_name("routing_key", key)
@@ -196,11 +200,11 @@ async def publish(request: Request) -> Answer:
     """Publish the body to an exchange."""
     exchange, key = name_in(request), request.query.text("routing_key")
     if REPLACED in key:
-        raise bad_request("routing_key is no UTF-8")
+        raise bad_request("routing_key is not valid UTF-8")
     answer = await _publish(request, exchange, key)
     if answer is None:
         what = f"queue '{key}'" if not exchange else f"queue bound to exchange '{exchange}' for routing key '{key}'"
-        raise ApiError(422, "unroutable", f"there is no {what}, so nobody has the message")
+        raise ApiError(422, "unroutable", f"there is no {what}; the message was dropped")
     return answer
 
 
@@ -213,11 +217,11 @@ async def publish_to_queue(request: Request) -> Answer:
     return answer
 
 
-# -- many
+# -- batches
 
 
 def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """Those that have something in them, with their numbers from 1."""
+    """The lines that are not empty, with their numbers from 1."""
     at, number = 0, 0
     while at < len(body):
         end = body.find(b"\n", at)
@@ -238,7 +242,7 @@ def _post_line(services: Services, batch: Batch, exchange: str, line: bytes) -> 
         path, reason = explain(error)
         raise bad_request(f"{path.lstrip('.')}: {reason}" if path else reason) from None
     except (msgspec.DecodeError, RecursionError, UnicodeError):
-        raise bad_request("this is no JSON") from None
+        raise bad_request("not valid JSON") from None
     check_name("routing_key", given.routing_key)
     if given.properties.delivery_mode is None:
         given.properties.delivery_mode = PERSISTENT
@@ -250,11 +254,11 @@ def _post_line(services: Services, batch: Batch, exchange: str, line: bytes) -> 
 
 
 async def publish_batch(request: Request) -> Answer:
-    """Publish many messages to an exchange: those that can be, whatever the others are."""
+    """Publish a batch of messages to an exchange. A failed message does not stop the others."""
     vhost, exchange = request.vhost(), name_in(request)
     check_name("exchange", exchange)
     if request.body.count(b"\n") > MOST_LINES:
-        raise bad_request(f"a batch has at most {MOST_LINES} lines")
+        raise bad_request(f"a batch may have at most {MOST_LINES} lines")
     await _wait_for_alarms(request.services, len(request.body))
     services = request.services
     errand = _errand(request, vhost)
@@ -279,7 +283,7 @@ async def publish_batch(request: Request) -> Answer:
         if outcome == REFUSED:
             failures.append(Failure(number, "refused", REFUSED_TEXT))
         elif outcome == UNROUTED:
-            failures.append(Failure(number, "unroutable", "nobody has the message"))
+            failures.append(Failure(number, "unroutable", "no queue received the message"))
     failures.sort(key=lambda failure: failure.line)
     published = len(numbers) - sum(outcome in (REFUSED, UNROUTED) for outcome in batch.outcomes)
     told = BatchPublished(published, len(failures), failures[:MOST_FAILURES])
@@ -292,7 +296,7 @@ OPERATIONS = [
         "/leveret/exchanges/{vhost}/{exchange}/messages",
         publish,
         Access.USER,
-        "Publish the body of the request as a message, and hear when it is safe in a queue.",
+        "Publish the body of the request as a message; the answer comes when a queue has confirmed it.",
         answers=Published,
         takes=bytes,
         query=("routing_key", "mandatory", *PROPERTIES),
@@ -306,7 +310,7 @@ OPERATIONS = [
         "/leveret/queues/{vhost}/{queue}/messages",
         publish_to_queue,
         Access.USER,
-        "Publish the body of the request to a queue, through the default exchange.",
+        "Publish the body of the request as a message to a queue, through the default exchange.",
         answers=Published,
         takes=bytes,
         query=("mandatory", *PROPERTIES),
@@ -320,7 +324,7 @@ OPERATIONS = [
         "/leveret/exchanges/{vhost}/{exchange}/batch",
         publish_batch,
         Access.USER,
-        "Publish many messages, a line of JSON for each, and hear which of them are safe in a queue.",
+        "Publish a batch of messages, one JSON object per line; the answer says which of them a queue has confirmed.",
         answers=BatchPublished,
         takes=bytes,
         statuses=(201, 207),

@@ -1,4 +1,4 @@
-"""Queues: to list them, to look at one, to declare, delete and purge. Source: rabbit_mgmt_wm_queue*.erl."""
+"""Queues: list, show, declare, delete and purge. Source: rabbit_mgmt_wm_queue*.erl."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from leveret.core.queue.queue import Queue
 from leveret.management.arguments import to_json
 from leveret.wire.fields import longstr
 
-OBJECT = 2_400  # bytes of memory that an empty queue needs, about
+OBJECT = 2_400  # approximate bytes of memory of an empty queue
 MESSAGE_STATS = ("publish", *DELIVERIES)
 MINUTE = Span(60, 5)
-USUAL_PRIORITY = "4"  # of messages in quorum queues; as rabbit_fifo.erl
+USUAL_PRIORITY = "4"  # default priority in quorum queues, as in rabbit_fifo.erl
 RETRIES = {(False, False): "disabled", (True, False): "failed", (False, True): "returned", (True, True): "all"}
 
 
 class QueueBase(msgspec.Struct, kw_only=True):
-    """What a queue is. leader, members, online, delivery_limit: of quorum queues."""
+    """The definition of a queue. leader, members, online, delivery_limit: only for quorum queues."""
 
     name: str
     vhost: str
@@ -62,7 +62,7 @@ class QueueBase(msgspec.Struct, kw_only=True):
 
 
 class QueueTotals(QueueBase, kw_only=True):
-    """What a queue is, and how many messages are in it."""
+    """The definition of a queue, and its numbers of messages."""
 
     messages: int
     messages_ready: int
@@ -70,7 +70,7 @@ class QueueTotals(QueueBase, kw_only=True):
 
 
 class OwnerDetails(msgspec.Struct):
-    """The connection that has a queue for itself."""
+    """The connection that owns an exclusive queue."""
 
     name: str
     peer_host: str
@@ -78,15 +78,15 @@ class OwnerDetails(msgspec.Struct):
 
 
 class QueueItem(QueueBase, kw_only=True):
-    """What a queue is and does. Bytes are those of bodies, but for `memory`.
+    """A queue with its statistics. Byte counts are those of message bodies, except for `memory`.
 
-    messages_persistent, message_bytes_persistent: all messages of a durable queue, though some in it may be transient,
-    and none of another; nothing counts these apart. delayed_retry, messages_delayed, messages_dlx and message_bytes_dlx
-    are of quorum queues, and so are messages_ready_returned, those that consumers gave back, and messages_by_priority:
-    such a queue takes all messages for equal, and has them under the priority that is the usual one in RabbitMQ.
-    consumer_utilisation: of the last minute's samples, the part in which no message waited for a consumer.
-    paused and those behind it are of queues that are so: paused, held to a rate, told to hold messages until a time
-    (which are in none of the other numbers), changed by an operator.
+    messages_persistent, message_bytes_persistent: all messages of a durable queue, even transient ones, and none of
+    another queue. consumer_utilisation: fraction of the last minute's samples in which no message was waiting for a
+    consumer. Only for quorum queues: delayed_retry, messages_delayed, messages_dlx, message_bytes_dlx,
+    messages_ready_returned (returned by consumers) and messages_by_priority (all messages under RabbitMQ's default
+    priority, since the queue ignores priorities). Only if it applies: paused; delivery_rate and delivery_burst (rate
+    limit); messages_held and message_bytes_held (held until a time, and not in any other number); changed_arguments
+    (changed by an operator).
     """
 
     messages: int
@@ -132,14 +132,14 @@ class QueueItem(QueueBase, kw_only=True):
 
 
 class QueueDetailed(QueueItem, kw_only=True):
-    """More of it, which takes longer to find out."""
+    """A queue with fields that take longer to compute."""
 
     garbage_collection: GarbageCollection
     owner_pid_details: OwnerDetails | UnsetType = UNSET
 
 
 class QueueAlone(QueueDetailed, kw_only=True):
-    """All that there is to say of it. deliveries, incoming: empty, as in RabbitMQ with its usual rates_mode."""
+    """A queue with its consumers. deliveries, incoming: always empty, as in RabbitMQ with its default rates_mode."""
 
     consumer_details: list[ConsumerItem]
     deliveries: list[Any] = []
@@ -147,7 +147,7 @@ class QueueAlone(QueueDetailed, kw_only=True):
 
 
 class QueueDeclaration(msgspec.Struct, kw_only=True):
-    """What a queue is to be. node: this one, if any."""
+    """A queue to declare. node: if given, must be this node."""
 
     durable: Truth = False
     auto_delete: Truth = False
@@ -157,7 +157,7 @@ class QueueDeclaration(msgspec.Struct, kw_only=True):
 
 
 class Action(msgspec.Struct):
-    """What is to be done to a queue."""
+    """An action on a queue."""
 
     action: str
 
@@ -188,7 +188,7 @@ def base(services: Services, queue: Queue) -> dict[str, Any]:
 
 
 def utilisation(queue: Queue, series: Series | None) -> float | int:
-    """Of the samples of the last minute, the part in which nothing waited for a consumer; 0 without consumers."""
+    """The fraction of the last minute's samples in which no message was waiting; 0 without consumers."""
     if not len(queue.consumers) or series is None:
         return 0
     waiting = [value for _, value in series.samples("messages_ready", MINUTE)]
@@ -196,7 +196,7 @@ def utilisation(queue: Queue, series: Series | None) -> float | int:
 
 
 def figures(services: Services, queue: Queue, lengths: Span | None, rates: Span | None) -> dict[str, Any]:
-    """The fields of QueueItem, beyond those of QueueBase."""
+    """The fields that QueueItem adds to QueueBase."""
     series = services.history.find(queue)
     values = of_queue(queue)
     ready, unacked = values[QUEUE["messages_ready"]], values[QUEUE["messages_unacknowledged"]]
@@ -235,12 +235,12 @@ def figures(services: Services, queue: Queue, lengths: Span | None, rates: Span 
         in_line = len(queue.ready)
         found["messages_active_priorities"] = 1 if in_line else 0
         found["messages_by_priority"] = {USUAL_PRIORITY: in_line} if in_line else {}
-        found["messages_dlx"] = found["message_bytes_dlx"] = 0  # none waits here to be dead-lettered
+        found["messages_dlx"] = found["message_bytes_dlx"] = 0  # dead-lettering is immediate here
     return found | oddities(queue)
 
 
 def oddities(queue: Queue) -> dict[str, Any]:
-    """What RabbitMQ does not have, where a queue has it."""
+    """Fields of Leveret's extensions, for queues that use them."""
     settings = queue.settings
     found: dict[str, Any] = {}
     if settings.is_paused:
@@ -255,14 +255,14 @@ def oddities(queue: Queue) -> dict[str, Any]:
 
 
 def head_timestamp(queue: Queue) -> int | None:
-    """What the next message says of its time, in seconds since 1970; None where it rests in the log."""
+    """The timestamp property of the next message, in seconds since 1970; None if the message is paged out."""
     if not queue.ready.has_near_head():
         return None
     return queue.ready.first().message.readable_properties().timestamp
 
 
 def more(services: Services, queue: Queue) -> dict[str, Any]:
-    """The fields of QueueDetailed, beyond those of QueueItem."""
+    """The fields that QueueDetailed adds to QueueItem."""
     owner = services.broker.connections.get(queue.owner)
     found: dict[str, Any] = {
         "garbage_collection": GARBAGE_COLLECTION,
@@ -276,7 +276,7 @@ def more(services: Services, queue: Queue) -> dict[str, Any]:
 
 
 def view(request: Request, is_detailed: bool) -> Any:
-    """What lists tell of a queue."""
+    """A function that returns a queue's item in lists."""
     services = request.services
     spans_ = spans(request.query)
     lengths, rates = spans_["lengths"], spans_["msg_rates"]
@@ -310,11 +310,11 @@ QUICK: dict[str, Callable[[Queue], object]] = {
     "messages_unacknowledged": lambda queue: int(queue.unacked),
     "consumers": lambda queue: len(queue.consumers),
 }
-"""By what lists of queues are sorted most often."""
+"""The columns by which clients sort queues most often."""
 
 
 def _list(request: Request, is_detailed: bool, user: str | None = None) -> Listing:
-    """Those that the caller may see. user: only those that this one has declared."""
+    """The queues that the caller may see. user: only queues that this user declared."""
     queues = (
         queue
         for vhost in request.vhosts()
@@ -327,12 +327,12 @@ def _list(request: Request, is_detailed: bool, user: str | None = None) -> Listi
 
 
 async def list_queues(request: Request) -> Listing:
-    """Those that the caller may see."""
+    """List the queues that the caller may see."""
     return _list(request, False)
 
 
 async def list_detailed(request: Request) -> Listing:
-    """The same, with all fields."""
+    """List the queues that the caller may see, with all fields."""
     return _list(request, True)
 
 
@@ -345,7 +345,7 @@ def find(request: Request) -> Queue:
 
 
 async def show(request: Request) -> Any:
-    """One queue."""
+    """Show one queue."""
     services, queue = request.services, find(request)
     wanted = spans(request.query)
     consumers = [consumer_item(services, consumer) for consumer in queue.consumers.all]
@@ -359,7 +359,7 @@ async def show(request: Request) -> Any:
 
 
 async def declare(request: Request) -> Answer:
-    """Make a queue, or find one that is the same."""
+    """Declare a queue; an existing one must be equivalent."""
     vhost = request.vhost()
     name = request.path["queue"]
     wanted = request.read(QueueDeclaration)
@@ -372,7 +372,7 @@ async def declare(request: Request) -> Answer:
     if arguments.get("x-queue-type") == longstr(CLASSIC) and (name in vhost.queues or not vhost.default_queue_type):
         existing = vhost.queues.get(name)
         if existing is None or "x-queue-type" not in existing.arguments:
-            del arguments["x-queue-type"]  # which answers of this API add, and clients send back
+            del arguments["x-queue-type"]  # this API adds it to answers, and clients send it back
     is_new = name not in vhost.queues
     durable, auto_delete = is_true(wanted.durable), is_true(wanted.auto_delete)
     await request.act(
@@ -382,7 +382,7 @@ async def declare(request: Request) -> Answer:
 
 
 async def delete(request: Request) -> Answer:
-    """Delete a queue, with conditions if the query has some."""
+    """Delete a queue; with if-unused or if-empty, only under this condition."""
     queue = find(request)
     if_unused, if_empty = request.query.flag("if-unused"), request.query.flag("if-empty")
     await request.act(
@@ -392,26 +392,26 @@ async def delete(request: Request) -> Answer:
 
 
 async def purge(request: Request) -> Answer:
-    """Throw away what is ready."""
+    """Drop all ready messages of a queue."""
     queue = find(request)
     await request.act(request.vhost(), lambda errand: topology.purge_queue(errand, queue.name), is_persisted=False)
     return DONE
 
 
 async def list_of_user(request: Request) -> Listing:
-    """Those that a user has declared and the caller may see."""
+    """List the queues that a user declared and the caller may see."""
     return _list(request, False, request.path["user"])
 
 
 async def quorum_status(request: Request) -> list[dict[str, Any]] | Answer:
-    """Who leads a quorum queue: this node, which is alone."""
+    """Show the members of a quorum queue: only this node, as leader."""
     if find(request).settings.queue_type != QUORUM:
         return Answer(503, {"status": "failed", "reason": "classic_queue_not_supported"})
     return [{"Node Name": request.services.node, "Raft State": "leader", "Membership": "voter"}]
 
 
 async def act(request: Request) -> Answer:
-    """Nothing can be done in this way any more: queues were mirrored by it."""
+    """Always an error: the only actions were those of mirrored queues."""
     find(request)
     raise bad_request(f"unknown action '{request.read(Action).action[:40]}'")
 
@@ -423,7 +423,7 @@ OPERATIONS = [
         "/queues",
         list_queues,
         Access.MANAGEMENT,
-        "All queues in the virtual hosts that the user may see.",
+        "List all queues in the virtual hosts that the user may access.",
         answers=list[QueueItem],
         query=LISTED,
     ),
@@ -432,7 +432,7 @@ OPERATIONS = [
         "/queues/detailed",
         list_detailed,
         Access.MANAGEMENT,
-        "All queues, with fields that take longer to find out.",
+        "List all queues, with fields that take longer to compute.",
         answers=list[QueueDetailed],
         query=LISTED,
     ),
@@ -441,7 +441,7 @@ OPERATIONS = [
         "/users/{user}/queues",
         list_of_user,
         Access.MANAGEMENT,
-        "The queues that a user has declared.",
+        "List the queues that a user declared.",
         answers=list[QueueItem],
         query=LISTED,
     ),
@@ -450,7 +450,7 @@ OPERATIONS = [
         "/queues/quorum/{vhost}/{queue}/status",
         quorum_status,
         Access.MANAGEMENT,
-        "The replicas of a quorum queue: one.",
+        "Show the members of a quorum queue: always one.",
         answers=list[dict[str, Any]],
     ),
     Operation(
@@ -458,7 +458,7 @@ OPERATIONS = [
         "/queues/{vhost}",
         list_queues,
         Access.MANAGEMENT,
-        "The queues in a virtual host.",
+        "List the queues in a virtual host.",
         answers=list[QueueItem],
         query=LISTED,
     ),
@@ -467,7 +467,7 @@ OPERATIONS = [
         "/queues/{vhost}/{queue}",
         show,
         Access.MANAGEMENT,
-        "One queue.",
+        "Show one queue.",
         answers=QueueAlone,
         query=(*COLUMNS, *SAMPLES),
     ),
@@ -494,7 +494,7 @@ OPERATIONS = [
         "/queues/{vhost}/{queue}/contents",
         purge,
         Access.MANAGEMENT,
-        "Purge a queue: throw away the messages that are ready.",
+        "Purge a queue: drop all ready messages.",
         statuses=(204,),
     ),
     Operation(
@@ -502,7 +502,7 @@ OPERATIONS = [
         "/queues/{vhost}/{queue}/actions",
         act,
         Access.MANAGEMENT,
-        "Act on a queue, for which there is no action any more.",
+        "Run an action on a queue; always an error: there are no actions.",
         takes=Action,
         statuses=(204,),
     ),

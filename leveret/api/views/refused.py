@@ -1,7 +1,7 @@
-"""Refused: the last publishes that came nowhere.
+"""Refused: the latest publishes that reached no queue.
 
-Monitors see all of them. Others see those in virtual hosts that they may enter, but not who else has published them: of
-connections, too, they see only their own.
+Monitoring users see all of them. Other users see those in the virtual hosts that they may access, but not the other
+users who published them, just as they see only their own connections.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from leveret.api.operation import Operation
 from leveret.api.request import Request
 from leveret.core.message.refused import INVALID, MOST, NO_PERMISSION, TOPIC, RefusedPublish
 
-SHOWN: Final = 100  # unless more are asked for
-PERSONAL: Final = (NO_PERMISSION, TOPIC, INVALID)  # whose reasons name users
+SHOWN: Final = 100  # default number of items
+PERSONAL: Final = (NO_PERMISSION, TOPIC, INVALID)  # kinds whose reasons name users
 
 
 class RefusedItem(msgspec.Struct, kw_only=True):
     """Publishes that were refused for the same reason, with the same exchange and routing key.
 
-    kind: one word for the reason. reason: empty where it would tell who has published, and the caller may not see that.
-    hint: more about it, for monitors. queue: that has refused it; None where no queue has. user, connection: who has
-    published; None where that is nobody, or where the caller may not see it. count: how many. first_at, last_at:
-    milliseconds since 1970. size: bytes of the last body. message_id: of the first one.
+    kind: the reason as one word. reason: empty if it names the publisher and the caller may not see that. hint: more
+    about the reason, for monitoring users only. queue: the queue that refused the messages, or null. user, connection:
+    the publisher; null if there is none, or the caller may not see it. count: number of publishes. first_at, last_at:
+    milliseconds since 1970. size: bytes of the last body. message_id: of the first message.
     """
 
     kind: str
@@ -46,18 +46,18 @@ class RefusedItem(msgspec.Struct, kw_only=True):
 
 
 class RefusedList(msgspec.Struct):
-    """The last ones in front. left_out: how many were not kept, since there were too many different ones at once."""
+    """Refused publishes, latest first. left_out: publishes not recorded, because there were too many different ones."""
 
     refused: list[RefusedItem]
     left_out: int
 
 
 async def refused(request: Request) -> RefusedList:
-    """The last publishes that came nowhere, as far as the caller may see them."""
+    """List the latest refused publishes that the caller may see."""
     caller, name = request.caller, request.query.text("vhost")
     limit = request.query.number("limit")
     if limit is not None and not 1 <= limit <= MOST:
-        raise bad_request(f"limit is a number from 1 to {MOST}")
+        raise bad_request(f"limit must be a number from 1 to {MOST}")
     vhosts, is_monitor = request.broker.vhosts, caller.has(Access.MONITORING)
     if name and (name not in vhosts or not caller.may_see(vhosts[name])):
         raise not_found("vhost_not_found")
@@ -99,7 +99,7 @@ OPERATIONS = [
         "/leveret/refused",
         refused,
         Access.MANAGEMENT,
-        "The last publishes that no queue got, or that were not taken, with who, when and why.",
+        "List the latest publishes that were refused or reached no queue, with publisher, time and reason.",
         answers=RefusedList,
         query=("vhost", "limit"),
     ),

@@ -1,4 +1,4 @@
-"""Search: to look for messages in a queue without taking them, and to do something with those that are found."""
+"""Search: find messages in a queue without consuming them, and act on the messages found."""
 
 from __future__ import annotations
 
@@ -29,19 +29,21 @@ from leveret.core.message.codec import unframed
 from leveret.core.queue.queue import Queue
 from leveret.management import lines
 
-TELL_S: Final = 0.5  # from one line that says how far it is to the next
-CHUNK: Final = 64 << 10  # bytes of an answer that are sent at once
-BATCH: Final = 32  # messages that are acted on at once
-BATCH_BYTES: Final = 256 << 10  # of their bodies, but for the last one
-UNDER_WAY: Final = 2_000  # messages that are not safe yet, when it waits for the disk
-DISK_S: Final = 30.0  # how long it does
+TELL_S: Final = 0.5  # seconds between two progress lines
+CHUNK: Final = 64 << 10  # bytes of one chunk of an answer
+BATCH: Final = 32  # messages that are acted on in one step
+BATCH_BYTES: Final = 256 << 10  # bytes of their bodies; the last body may exceed it
+UNDER_WAY: Final = 2_000  # unconfirmed messages above which the action waits for the disk
+DISK_S: Final = 30.0  # seconds that it waits
 
 log = logging.getLogger("leveret.api")
 acts = logging.getLogger("leveret.acts")
 
 
 class SearchLine(msgspec.Struct, omit_defaults=True):
-    """One line of the answer to a search: one of these. whole: a message as `leveret messages import` reads it."""
+    """One line of the answer to a search; it has one of these fields. whole: a message in the format of
+    `leveret messages import`.
+    """
 
     message: FoundMessage | None = None
     whole: dict[str, Any] | None = None
@@ -51,7 +53,7 @@ class SearchLine(msgspec.Struct, omit_defaults=True):
 
 
 class ActLine(msgspec.Struct, omit_defaults=True):
-    """One line of the answer to an action: one of these."""
+    """One line of the answer to an action; it has one of these fields."""
 
     progress: ActProgress | None = None
     end: ActProgress | None = None
@@ -59,13 +61,13 @@ class ActLine(msgspec.Struct, omit_defaults=True):
 
 
 async def _guarded(request: Request, what: str, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    """Pieces of an answer. What goes wrong behind the first one is said in the last line.
+    """The pieces of an answer. An error after the first piece becomes the last line.
 
     Raises: ApiError before the first one.
     """
     walks, name = request.services.walks, request.caller.user.name
     if walks.total() >= MOST_WALKS:
-        raise ApiError(503, "busy", "too many searches are going on; try again", {"Retry-After": "1"})
+        raise ApiError(503, "busy", "too many searches are running; try again", {"Retry-After": "1"})
     walks[name] += 1
     is_begun = False
     try:
@@ -81,7 +83,7 @@ async def _guarded(request: Request, what: str, pieces: AsyncGenerator[bytes]) -
         log.exception("%s failed", what)
         if not is_begun:
             raise
-        yield line("error", "this failed inside the broker; its log says why")
+        yield line("error", "the request failed inside the broker; see its log")
     finally:
         await pieces.aclose()
         walks[name] -= 1
@@ -91,7 +93,7 @@ async def _guarded(request: Request, what: str, pieces: AsyncGenerator[bytes]) -
 
 def _queue(request: Request) -> Queue:
     vhost = request.vhost()
-    request.errand(vhost).end()  # whoever has no permissions in it
+    request.errand(vhost).end()  # refuses a caller without permissions in it
     try:
         return source(vhost, request.caller.user, request.path["queue"])
     except Refusal as refusal:
@@ -99,7 +101,7 @@ def _queue(request: Request) -> Queue:
 
 
 async def search(request: Request) -> Pieces:
-    """Look for messages; nothing changes."""
+    """Search messages without changing them."""
     wanted = request.read(Search)
     await prepare(wanted.where)
     hunt = Hunt(request, _queue(request), wanted)
@@ -108,7 +110,7 @@ async def search(request: Request) -> Pieces:
 
 async def _search(hunt: Hunt, wanted: Search) -> AsyncGenerator[bytes]:
     turns = hunt.services.turns
-    tell_s = 0.0  # at once: who asks sees that it has begun
+    tell_s = 0.0  # at once, so that the client sees that the search has begun
     while not hunt.is_over:
         out = bytearray()
         async with turns:
@@ -118,7 +120,7 @@ async def _search(hunt: Hunt, wanted: Search) -> AsyncGenerator[bytes]:
                     await _write(hunt, wanted, candidate, out)
                 elif hunt.is_over or time.monotonic() >= tell_s:
                     break
-        if (out or time.monotonic() >= tell_s) and not hunt.is_over:  # a place to go on behind all that was sent
+        if (out or time.monotonic() >= tell_s) and not hunt.is_over:  # with a position after everything that was sent
             tell_s = time.monotonic() + TELL_S
             out += line("progress", Progress(**hunt.progress()))
         if out:
@@ -127,7 +129,7 @@ async def _search(hunt: Hunt, wanted: Search) -> AsyncGenerator[bytes]:
 
 
 async def _write(hunt: Hunt, wanted: Search, candidate: Candidate, out: bytearray) -> None:
-    """Put the line of a message that was found behind others. Within turns."""
+    """Append the line of a message that was found. Call within turns."""
     if not wanted.whole:
         seen = shown(candidate, wanted.truncate, wanted.encoding, hunt.clock.now_ms, hunt.clock.wall_ms)
         out += line("message", seen)
@@ -140,7 +142,7 @@ async def _write(hunt: Hunt, wanted: Search, candidate: Candidate, out: bytearra
 
 
 async def act(request: Request) -> Pieces:
-    """Do something with messages."""
+    """Act on messages."""
     wanted = request.read(ActRequest)
     await prepare(wanted.where)
     queue = _queue(request)
@@ -153,21 +155,21 @@ async def act(request: Request) -> Pieces:
 
 
 def _action(request: Request, queue: Queue, wanted: ActRequest) -> Action:
-    """What is done with each. Raises: ApiError, Refusal."""
+    """The action for each message. Raises: ApiError, Refusal."""
     if not wanted.where and wanted.ids is None and not wanted.all and wanted.action != "redrive":
-        raise bad_request("say which messages are meant: where, ids, or all")
+        raise bad_request("select messages with where, ids or all")
     if UNACKED in wanted.states:
-        raise bad_request("states: messages that somebody has cannot be acted on")
+        raise bad_request("states: unacknowledged messages cannot be acted on")
     if DELAYED in wanted.states:
-        raise bad_request("states: messages that wait to be delivered again cannot be acted on")
+        raise bad_request("states: messages that wait for redelivery cannot be acted on")
     if (wanted.edit is not None) != (wanted.action == "republish"):
-        raise bad_request("edit: republish takes one, and nothing else does")
+        raise bad_request("edit: required for republish, and not allowed for other actions")
     vhost, user = request.vhost(), request.caller.user
     if wanted.action == "delete":
         return Delete(queue)
     if wanted.to_front:
         if wanted.action != "requeue":
-            raise bad_request("to_front: it is for requeue")
+            raise bad_request("to_front: only for requeue")
         user.check("write", "exchange", "", vhost.name)
         return ToFront(queue)
     if wanted.action == "redrive":
@@ -176,20 +178,20 @@ def _action(request: Request, queue: Queue, wanted: ActRequest) -> Action:
     made = None if wanted.edit is None else Republish(queue, wanted.edit, user, request.broker.max_message_size)
     action = made or Send(queue, wanted.action == "copy")
     if wanted.to_queue is not None and wanted.to_exchange is not None:
-        raise bad_request("messages go to a queue or to an exchange, not to both")
+        raise bad_request("give to_queue or to_exchange, not both")
     if wanted.action == "requeue" and (wanted.to_queue is not None or wanted.to_exchange is not None):
-        raise bad_request("requeue: messages stay in their queue; move takes them elsewhere")
+        raise bad_request("requeue: messages stay in their queue; use move for another target")
     if wanted.to_exchange is not None:
         if wanted.routing_key is not None:
             check_name("routing_key", wanted.routing_key)
         action.aim(exchange_target(vhost, user, wanted.to_exchange, wanted.routing_key))
         return action
     if wanted.routing_key is not None:
-        raise bad_request("routing_key: it is for an exchange; say which")
+        raise bad_request("routing_key: requires to_exchange")
     if wanted.to_queue is None and wanted.action in ("move", "copy"):
-        raise bad_request(f"{wanted.action}: say where to, with to_queue or to_exchange")
+        raise bad_request(f"{wanted.action}: requires to_queue or to_exchange")
     if wanted.to_queue == queue.name and wanted.action == "move":
-        raise bad_request("move: they are in this queue; requeue puts them at its end")
+        raise bad_request("move: the messages are already in this queue; use requeue to put them at its end")
     action.aim(queue_target(vhost, user, queue.name if wanted.to_queue is None else wanted.to_queue, action.transfer))
     return action
 
@@ -267,19 +269,19 @@ def _do(action: Action, batch: list[Candidate], is_dry: bool) -> None:
 
 
 def _check_alarms(request: Request) -> None:
-    """Raises: ApiError 503 while publishers have to wait."""
+    """Raises: ApiError 503 while publishers are blocked."""
     reason = request.broker.alarms.reason()
     if reason:
-        raise ApiError(503, "blocked", f"messages have to stay where they are: the broker is {reason}")
+        raise ApiError(503, "blocked", f"messages cannot be moved now: the broker is {reason}")
 
 
 async def _wait(request: Request, action: Action) -> None:
-    """Until all is safe. Raises: ApiError 503."""
+    """Wait until all messages are confirmed. Raises: ApiError 503."""
     try:
         async with asyncio.timeout(DISK_S):
             await request.services.driver.until(lambda: action.transfer.waiting == 0)
     except TimeoutError:
-        text = f"{action.transfer.waiting} messages are moved, and cannot be written to the disk yet"
+        text = f"{action.transfer.waiting} messages were moved but are not yet written to the disk"
         raise ApiError(503, "not_durable", text) from None
 
 
@@ -289,7 +291,7 @@ OPERATIONS = [
         "/leveret/queues/{vhost}/{queue}/messages/search",
         search,
         Access.MANAGEMENT,
-        "Look for messages in a queue without taking them; the answer comes line by line.",
+        "Search messages in a queue without consuming them; the answer is one JSON object per line.",
         takes=Search,
         answers=SearchLine,
         media_type="application/x-ndjson",
@@ -299,7 +301,7 @@ OPERATIONS = [
         "/leveret/queues/{vhost}/{queue}/messages/act",
         act,
         Access.MANAGEMENT,
-        "Delete, move, copy, requeue, redrive or republish messages of a queue, or count which ones that would be.",
+        "Delete, move, copy, requeue, redrive or republish messages of a queue; a dry run only counts them.",
         takes=ActRequest,
         answers=ActLine,
         media_type="application/x-ndjson",

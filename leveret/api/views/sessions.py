@@ -1,4 +1,4 @@
-"""Sessions of browsers: to begin one with a name and a password, to see whose it is, and to end it."""
+"""Sessions of browsers: log in with a name and a password, show the session, log out."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from leveret.api.request import Answer, Request
 from leveret.api.sessions import LIFETIME_S
 
 FORM = "application/x-www-form-urlencoded"
-FIELDS = 10  # of a form
+FIELDS = 10  # maximum fields of a form
 
 
 class Login(msgspec.Struct):
-    """Who wants to log in."""
+    """Credentials of a user."""
 
     username: str
     password: str
 
 
 class Allowed(msgspec.Struct):
-    """What the user may do in a virtual host: patterns of names."""
+    """The user's permissions in a virtual host: regular expressions for names."""
 
     vhost: str
     configure: str
@@ -35,8 +35,8 @@ class Allowed(msgspec.Struct):
 
 
 class SessionItem(msgspec.Struct):
-    """A session. csrf_token: to be sent in the header X-CSRF-Token with whatever changes something; empty for whoever
-    asks with a password. permissions: those of the user, by virtual host.
+    """A session. csrf_token: send it in the header X-CSRF-Token with requests that change something; empty with HTTP
+    Basic authentication. permissions: those of the user, by virtual host.
     """
 
     name: str
@@ -53,7 +53,7 @@ def _cookie(request: Request, value: str, lasts_s: int) -> dict[str, str]:
 
 
 def _wanted(request: Request) -> Login:
-    """Who wants to log in. Raises: ApiError 400."""
+    """The credentials in the request. Raises: ApiError 400."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         return request.read(Login)
     try:
@@ -74,7 +74,7 @@ def _item(request: Request, caller: Caller, token: str) -> SessionItem:
 
 
 async def begin(request: Request) -> Any:
-    """Check a password, and give the browser a cookie."""
+    """Check a password, and set the session cookie."""
     wanted, host = _wanted(request), request.client.host
     caller = Caller(await log_in(request.services, wanted.username, wanted.password, host))
     caller.check(Access.MANAGEMENT)
@@ -83,13 +83,13 @@ async def begin(request: Request) -> Any:
 
 
 async def show(request: Request) -> Any:
-    """Whose session it is, or whose password."""
+    """Show the user and the session."""
     content = _item(request, request.caller, request.caller.token)
     return Answer(content=content, headers={"Cache-Control": "no-store"})
 
 
 async def end(request: Request) -> Any:
-    """End the session; one who has none needs nothing."""
+    """End the session, if there is one."""
     if request.caller.session is not None:
         request.services.sessions.end(request.caller.session)
     return Answer(204, headers=_cookie(request, "", 0))
@@ -102,12 +102,17 @@ OPERATIONS = [
         PATH,
         begin,
         Access.ANYBODY,
-        "Log a browser in, with a name and a password as JSON or as a form; the session is a cookie.",
+        "Log in with a name and a password, as JSON or as a form, and begin a session with a cookie.",
         takes=Login,
         answers=SessionItem,
     ),
     Operation(
-        "GET", PATH, show, Access.MANAGEMENT, "Who has logged in, and the token of the session.", answers=SessionItem
+        "GET",
+        PATH,
+        show,
+        Access.MANAGEMENT,
+        "Show the logged-in user, and the CSRF token of the session.",
+        answers=SessionItem,
     ),
-    Operation("DELETE", PATH, end, Access.MANAGEMENT, "Log the browser out.", statuses=(204,)),
+    Operation("DELETE", PATH, end, Access.MANAGEMENT, "Log out: end the session.", statuses=(204,)),
 ]

@@ -1,5 +1,5 @@
-"""Tending: to pause a live queue and let it go on, to change its rate, its arguments and the windows of its consumers,
-and to see and drop what it holds until its time. Each act is a line in the log: who has done what, and to how much.
+"""Tending of live queues: pause and resume, change the delivery rate, the arguments and the prefetch of consumers, and
+list and drop held messages. Each action is logged with the user and its extent.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from leveret.core.queue.run import single
 from leveret.management.arguments import to_json
 
 MOST_PREFETCH = 65_535  # as basic.qos
-MOST_HELD = 500  # messages of one answer
+MOST_HELD = 500  # maximum messages in one answer
 FEW_HELD = 100
 RATE, BURST = "x-delivery-rate", "x-delivery-burst"
 
@@ -40,23 +40,26 @@ T = TypeVar("T")
 
 
 class Rate(msgspec.Struct, kw_only=True):
-    """Messages a second, null for any number whatever arguments and policies say; and how many at once, if not one."""
+    """A delivery rate. rate: messages per second; null for no limit, whatever arguments and policies say. burst:
+    messages that may be delivered at once; 1 by default.
+    """
 
     rate: float | None
     burst: int | None = None
 
 
 class Arguments(msgspec.Struct, kw_only=True):
-    """Arguments of a queue: as it was declared, and what has been changed since, null for taken away."""
+    """The arguments of a queue. declared: as declared. changed: changes since then; null for removed arguments."""
 
     declared: dict[str, Any]
     changed: dict[str, Any]
 
 
 class Window(msgspec.Struct, kw_only=True):
-    """How many messages consumers may have without an ack, 0 for any number; and which consumers, all if not said.
+    """A prefetch for consumers: all, or those with this consumer_tag and channel. prefetch: maximum number of
+    unacknowledged messages; 0 for no limit.
 
-    channel: as `channel_details.name` of a consumer.
+    channel: the `channel_details.name` of a consumer.
     """
 
     prefetch: int
@@ -65,13 +68,13 @@ class Window(msgspec.Struct, kw_only=True):
 
 
 class Windows(msgspec.Struct):
-    """How many consumers have another window now."""
+    """The number of consumers whose prefetch was changed."""
 
     consumers: int
 
 
 class HeldItem(msgspec.Struct, kw_only=True):
-    """A message that waits for its time. due_ms: in milliseconds since 1970. properties: none if it cannot be read."""
+    """A message held until a time. due_ms: milliseconds since 1970. properties: null if they cannot be read."""
 
     id: str
     due_ms: int
@@ -83,7 +86,7 @@ class HeldItem(msgspec.Struct, kw_only=True):
 
 
 def _note(request: Request, queue: str, done: str) -> None:
-    """Let the log say who has done what."""
+    """Log the action with its user."""
     where = f"queue '{queue}' in vhost '{request.path['vhost']}'"
     log.info("user '%s' at %s %s", request.caller.user.name, request.host, done.replace("{}", where))
 
@@ -93,13 +96,13 @@ def _messages(count: int) -> str:
 
 
 def _stock(queue: Queue) -> str:
-    """What is in a queue that somebody has changed."""
+    """The contents of a changed queue, for the log."""
     consumers = len(queue.consumers)
     return f"{_messages(len(queue.ready))} ready, {consumers} consumer{'' if consumers == 1 else 's'}"
 
 
 async def _act(request: Request, step: Callable[[Errand, str], T]) -> T:
-    """Do something to the queue as the caller. Raises: ApiError."""
+    """Run a step on the queue as the caller. Raises: ApiError."""
     find(request)
     refused: list[InvalidError] = []
 
@@ -118,21 +121,21 @@ async def _act(request: Request, step: Callable[[Errand, str], T]) -> T:
 
 
 async def pause(request: Request) -> Answer:
-    """Deliver nothing from now on."""
+    """Pause the queue: stop deliveries."""
     queue = await _act(request, tending.pause)
     _note(request, queue.name, f"has paused {{}}: {_stock(queue)}")
     return DONE
 
 
 async def resume(request: Request) -> Answer:
-    """Go on."""
+    """Resume deliveries."""
     queue = await _act(request, tending.resume)
     _note(request, queue.name, f"has resumed {{}}: {_stock(queue)}")
     return DONE
 
 
 async def set_rate(request: Request) -> Answer:
-    """Deliver no faster than this."""
+    """Limit the delivery rate."""
     wanted = request.read(Rate)
     rate = wanted.rate
     changes: dict[str, Any] = {RATE: int(rate) if rate is not None and rate.is_integer() else rate, BURST: wanted.burst}
@@ -149,23 +152,23 @@ async def set_rate(request: Request) -> Answer:
 
 
 async def restore_rate(request: Request) -> Answer:
-    """Let arguments and policies say how fast it delivers."""
+    """Restore the delivery rate of arguments and policies."""
     queue = await _act(request, lambda errand, name: tending.restore(errand, name, [RATE, BURST]))
     _note(request, queue.name, f"has taken back the rate of {{}}: {_stock(queue)}")
     return DONE
 
 
 async def show_arguments(request: Request) -> Arguments:
-    """The arguments of a queue, as declared and as changed."""
+    """Show the arguments of a queue, as declared and as changed."""
     queue = find(request)
     return Arguments(declared=to_json(queue.arguments), changed=as_arguments(queue.overrides))
 
 
 async def change_arguments(request: Request) -> Answer:
-    """Change arguments; those that are not named stay."""
+    """Change the given arguments; the others stay."""
     changes = request.read(dict[str, Any])
     if not changes:
-        raise bad_request('the body is an object of arguments, as {"x-max-length": 1000}')
+        raise bad_request('the body must be an object of arguments, such as {"x-max-length": 1000}')
     queue = await _act(request, lambda errand, name: tending.change(errand, name, changes))
     said = ", ".join(f"{name} to {msgspec.json.encode(changes[name]).decode()}" for name in sorted(changes))
     count = "1 argument" if len(changes) == 1 else f"{len(changes)} arguments"
@@ -174,7 +177,7 @@ async def change_arguments(request: Request) -> Answer:
 
 
 async def restore_argument(request: Request) -> Answer:
-    """Let an argument be as it was declared."""
+    """Restore the declared value of an argument."""
     argument = request.path["argument"]
     queue = await _act(request, lambda errand, name: tending.restore(errand, name, [argument]))
     _note(request, queue.name, f"has restored {argument} of {{}}: {_stock(queue)}")
@@ -182,11 +185,11 @@ async def restore_argument(request: Request) -> Answer:
 
 
 async def set_prefetch(request: Request) -> Windows:
-    """Change the windows of consumers that are there."""
+    """Change the prefetch of existing consumers."""
     wanted = request.read(Window)
     limit = wanted.prefetch
     if not 0 <= limit <= MOST_PREFETCH:
-        raise bad_request(f"prefetch: from 0 to {MOST_PREFETCH}, not {limit}")
+        raise bad_request(f"prefetch: must be from 0 to {MOST_PREFETCH}, not {limit}")
 
     def step(errand: Errand, name: str) -> int:
         return tending.set_prefetch(errand, name, limit, wanted.consumer_tag, wanted.channel)
@@ -198,14 +201,14 @@ async def set_prefetch(request: Request) -> Windows:
 
 
 async def list_held(request: Request) -> list[HeldItem]:
-    """What waits for its time, the messages due first in front."""
+    """List held messages, earliest due time first."""
     count = request.query.number("count")
     if count is not None and not 1 <= count <= MOST_HELD:
-        raise bad_request(f"count: from 1 to {MOST_HELD}")
+        raise bad_request(f"count: must be from 1 to {MOST_HELD}")
     behind = request.query.text("behind")
     after = tending.place_of(behind) if behind else 0
     if behind and not after:
-        raise bad_request("behind: the id of a message that was held")
+        raise bad_request("behind: must be the id of a held message")
     queue = _find(request)
     found: list[HeldItem] = []
     async with request.services.turns as turns:
@@ -217,7 +220,7 @@ async def list_held(request: Request) -> list[HeldItem]:
 
 
 def _find(request: Request) -> Queue:
-    """The queue, for a caller who may read from it. Raises: ApiError."""
+    """The queue, if the caller may read from it. Raises: ApiError."""
     find(request)
     errand = request.errand(request.vhost())
     try:
@@ -243,7 +246,7 @@ def _item(queue: Queue, held: Held) -> HeldItem:
 
 
 def _whole(queue: Queue, held: Held) -> Message | None:
-    """The message with its content, None if that cannot be had now."""
+    """The message with its content; None if it cannot be read now."""
     entry = held.entry
     if entry.message.content:
         return entry.message
@@ -255,24 +258,24 @@ def _whole(queue: Queue, held: Held) -> Message | None:
 
 
 async def drop_held(request: Request) -> Answer:
-    """Throw away a message that waits for its time."""
+    """Drop a held message."""
     held = request.path["id"]
     if not await _act(request, lambda errand, name: tending.drop_held(errand, name, held)):
-        raise not_found(f"no message '{held[:60]}' waits for its time there")
+        raise not_found(f"the queue holds no message '{held[:60]}'")
     _note(request, request.path["queue"], f"has dropped 1 message, {held}, that {{}} held")
     return DONE
 
 
 QUEUE = "/leveret/queues/{vhost}/{queue}"
-CONFIGURE = "needs the tag policymaker, and the permission to configure the queue"
-READ = "needs the tag management, and the permission to read from the queue"
+CONFIGURE = "requires the tag policymaker and configure permission on the queue"
+READ = "requires the tag management and read permission on the queue"
 OPERATIONS = [
     Operation(
         "PUT",
         f"{QUEUE}/pause",
         pause,
         Access.POLICYMAKER,
-        f"Pause a queue: it delivers nothing, also after a restart, and goes on with all else; {CONFIGURE}.",
+        f"Pause a queue: it delivers nothing, even after a restart, but still accepts messages; {CONFIGURE}.",
         statuses=(204,),
     ),
     Operation(
@@ -280,7 +283,7 @@ OPERATIONS = [
         f"{QUEUE}/resume",
         resume,
         Access.POLICYMAKER,
-        f"Let a paused queue deliver again; {CONFIGURE}.",
+        f"Resume a paused queue; {CONFIGURE}.",
         statuses=(204,),
     ),
     Operation(
@@ -288,7 +291,7 @@ OPERATIONS = [
         f"{QUEUE}/rate",
         set_rate,
         Access.POLICYMAKER,
-        f"Let a queue deliver only so many messages a second; {CONFIGURE}.",
+        f"Limit the deliveries of a queue to a number of messages per second; {CONFIGURE}.",
         takes=Rate,
         statuses=(204,),
     ),
@@ -297,7 +300,7 @@ OPERATIONS = [
         f"{QUEUE}/rate",
         restore_rate,
         Access.POLICYMAKER,
-        f"Let the arguments and policies of a queue say how fast it delivers; {CONFIGURE}.",
+        f"Restore the delivery rate that the arguments and policies of a queue set; {CONFIGURE}.",
         statuses=(204,),
     ),
     Operation(
@@ -305,7 +308,7 @@ OPERATIONS = [
         f"{QUEUE}/arguments",
         show_arguments,
         Access.MANAGEMENT,
-        "The arguments of a queue, as it was declared and as they were changed.",
+        "Show the arguments of a queue, as declared and as changed.",
         answers=Arguments,
     ),
     Operation(
@@ -313,7 +316,7 @@ OPERATIONS = [
         f"{QUEUE}/arguments",
         change_arguments,
         Access.POLICYMAKER,
-        f"Change arguments of a live queue, null to take one away; who declares it as before still may; {CONFIGURE}.",
+        f"Change arguments of a live queue; null removes one, and clients may still declare it as before; {CONFIGURE}.",
         takes=dict[str, Any],
         statuses=(204,),
     ),
@@ -322,7 +325,7 @@ OPERATIONS = [
         f"{QUEUE}/arguments/{{argument}}",
         restore_argument,
         Access.POLICYMAKER,
-        f"Let an argument of a queue be as it was declared; {CONFIGURE}.",
+        f"Restore the declared value of an argument of a queue; {CONFIGURE}.",
         statuses=(204,),
     ),
     Operation(
@@ -330,7 +333,7 @@ OPERATIONS = [
         f"{QUEUE}/consumers/prefetch",
         set_prefetch,
         Access.POLICYMAKER,
-        f"Change the prefetch of consumers that are there; {CONFIGURE}.",
+        f"Change the prefetch of existing consumers; {CONFIGURE}.",
         answers=Windows,
         takes=Window,
     ),
@@ -339,7 +342,7 @@ OPERATIONS = [
         f"{QUEUE}/held",
         list_held,
         Access.MANAGEMENT,
-        f"The messages that a queue holds until their times, those due first in front; {READ}.",
+        f"List the messages that a queue holds until a time, earliest first; {READ}.",
         answers=list[HeldItem],
         query=("count", "behind"),
     ),
@@ -348,7 +351,7 @@ OPERATIONS = [
         f"{QUEUE}/held/{{id}}",
         drop_held,
         Access.MANAGEMENT,
-        f"Throw away a message that a queue holds until its time; {READ}.",
+        f"Drop a message that a queue holds until a time; {READ}.",
         statuses=(204,),
     ),
 ]

@@ -1,4 +1,4 @@
-"""What is told of TLS, with which a client may be connected."""
+"""The TLS fields of a connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class TlsDetails(msgspec.Struct, kw_only=True):
-    """Of one connection; empty where a client sent no certificate, none without TLS."""
+    """TLS of one connection. Fields are empty if the client sent no certificate, and null without TLS."""
 
     ssl: bool
     ssl_protocol: str | None
@@ -24,7 +24,7 @@ class TlsDetails(msgspec.Struct, kw_only=True):
 
 
 WITHOUT_TLS = dict.fromkeys(set(TlsDetails.__struct_fields__) - {"ssl"}, "")
-"""What is told of a connection without TLS that somebody asks for alone; in lists it is none. As RabbitMQ does it."""
+"""The fields of a single connection without TLS; in lists they are null. As in RabbitMQ."""
 
 
 def tls_details(transport: asyncio.BaseTransport | None) -> dict[str, Any]:

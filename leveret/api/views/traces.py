@@ -1,7 +1,7 @@
-"""Traces: what happens to some messages, told as it happens.
+"""Traces: stream what happens to selected messages, as it happens.
 
-A trace lasts as long as its answer, and has an end in any case. Who may start one is an administrator, as with the
-firehose: it shows what all clients of a virtual host do with single messages.
+A trace lasts as long as its answer, and its duration is limited. Only administrators may start one, as with the
+firehose: it shows what all clients of a virtual host do with individual messages.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from leveret.core.vhost import VirtualHost
 from leveret.management.trace import Filter, Trace, TraceEvent, pattern_error
 
 MOST_TRACES: Final = 5
-TELL_S: Final = 1.0  # from one line that says how far it is to the next
-CHUNK: Final = 64 << 10  # bytes of an answer that are sent at once
+TELL_S: Final = 1.0  # seconds between two progress lines
+CHUNK: Final = 64 << 10  # bytes of one chunk of an answer
 
 log = logging.getLogger("leveret.api")
 
 
 class TraceRequest(Filter, kw_only=True):
-    """Which messages are followed, and for how long. events, seconds: after which it is over, whichever comes first."""
+    """Which messages to trace, and for how long. events, seconds: the trace ends at the first of these limits."""
 
     events: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
     seconds: Annotated[float, msgspec.Meta(gt=0, le=3_600)] = 60.0
 
 
 class TraceProgress(msgspec.Struct):
-    """How far a trace is. events: told so far; dropped: that came faster than they were read. seconds: to its end."""
+    """Progress of a trace. events: sent so far. dropped: lost, as the client read too slowly. seconds: time left."""
 
     events: int
     dropped: int
@@ -45,7 +45,7 @@ class TraceProgress(msgspec.Struct):
 
 
 class TraceLine(msgspec.Struct, omit_defaults=True):
-    """One line of a trace: one of these. end: why it is over."""
+    """One line of a trace; it has one of these fields. end: why the trace ended."""
 
     event: TraceEvent | None = None
     progress: TraceProgress | None = None
@@ -53,12 +53,12 @@ class TraceLine(msgspec.Struct, omit_defaults=True):
 
 
 class Standing:
-    """Whether the caller of a request may still do what it began with."""
+    """Checks whether the caller of a running request still has access."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
         self._credential = request.caller.user.credential
-        self._is_listed = self._is_user()  # or a program of this machine, which is no user
+        self._is_listed = self._is_user()  # False for a program on this machine, which is not a user
 
     def _is_user(self) -> bool:
         user = self._request.caller.user
@@ -66,7 +66,7 @@ class Standing:
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing has changed that matters."""
+        """Whether the caller still has access."""
         if not self._is_listed:
             return True
         caller, sessions = self._request.caller, self._request.services.sessions
@@ -77,7 +77,7 @@ class Standing:
 
 
 class Watch:
-    """A trace as long as it sees messages, which is not longer than its time, whether anybody reads it or not."""
+    """A running trace. It ends at its time limit, even if the client does not read it."""
 
     def __init__(self, request: Request, vhost: VirtualHost, wanted: TraceRequest) -> None:
         following = Filter(**{name: getattr(wanted, name) for name in Filter.__struct_fields__})
@@ -98,10 +98,10 @@ class Watch:
     def _wake(self) -> None:
         self._has_more.set()
         if self.trace.is_over:
-            self._loop.call_soon(self.end)  # not in the middle of what it sees
+            self._loop.call_soon(self.end)  # not while the trace handles an event
 
     def end(self) -> None:
-        """See no more."""
+        """Stop tracing."""
         if self._is_on:
             self._is_on = False
             self._timer.cancel()
@@ -111,7 +111,7 @@ class Watch:
             log.warning("%s has traced %d events in vhost '%s'", self._who, self.trace.told, self._vhost.name)
 
     async def wait(self, until_s: float) -> None:
-        """Until there is something to be told, or this time has come."""
+        """Wait until there is an event to send, or until this time of the event loop."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until_s):
                 await self._has_more.wait()
@@ -124,27 +124,27 @@ class Watch:
 
     @property
     def left_s(self) -> float:
-        """Seconds until its time is over."""
+        """Seconds until the time limit."""
         return max(self._until_s - self._loop.time(), 0.0)
 
     @property
     def why_over(self) -> str:
-        """Why it is over; empty while it is not."""
+        """Why the trace ended; empty while it runs."""
         if self.trace.is_over:
-            return "there were as many events as were asked for"
+            return "the requested number of events is reached"
         if not self._is_on or not self.left_s:
-            return "the time is over"
+            return "the time limit is reached"
         if self._services.broker.vhosts.get(self._vhost.name) is not self._vhost:
-            return "the virtual host is gone"
-        return "" if self._standing.is_good else "the user may not do this any more"
+            return "the virtual host was deleted"
+        return "" if self._standing.is_good else "the user no longer has access"
 
     def progress(self) -> bytes:
-        """The line that says how far it is."""
+        """The progress line."""
         return _line(progress=TraceProgress(self.trace.told, self.trace.dropped, round(self.left_s, 3)))
 
 
 async def trace(request: Request) -> Pieces:
-    """Follow messages."""
+    """Trace messages."""
     vhost = request.vhost()
     wanted = request.read(TraceRequest)
     error = pattern_error(wanted.routing_key or "")
@@ -156,7 +156,7 @@ async def trace(request: Request) -> Pieces:
 async def _pieces(request: Request, vhost: VirtualHost, wanted: TraceRequest) -> AsyncGenerator[bytes]:
     """The lines. Raises: ApiError 503 before the first one."""
     if request.services.traces >= MOST_TRACES:
-        raise ApiError(503, "busy", f"there are {MOST_TRACES} traces already; try again later", {"Retry-After": "10"})
+        raise ApiError(503, "busy", f"{MOST_TRACES} traces are already running; try again later", {"Retry-After": "10"})
     watch = Watch(request, vhost, wanted)
     try:
         while not (why := watch.why_over):
@@ -175,7 +175,7 @@ async def _pieces(request: Request, vhost: VirtualHost, wanted: TraceRequest) ->
 
 
 async def _told(request: Request, found: Trace) -> bytes:
-    """Lines of events that wait, some of them."""
+    """The lines of some waiting events."""
     told = bytearray()
     async with request.services.turns:
         while len(told) < CHUNK and (event := found.take()) is not None:
@@ -194,7 +194,7 @@ OPERATIONS = [
         "/leveret/traces/{vhost}",
         trace,
         Access.ADMINISTRATOR,
-        "Follow messages in a virtual host, an event for each thing that happens to them; they come line by line.",
+        "Trace messages in a virtual host; the answer is one event per line, as JSON.",
         takes=TraceRequest,
         answers=TraceLine,
         media_type="application/x-ndjson",

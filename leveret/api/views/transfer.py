@@ -1,8 +1,8 @@
-"""The messages of a queue in pieces, in and out: how the command `leveret` exports and imports them elsewhere.
+"""Export and import of the messages of a queue, as the command `leveret` does it with a remote broker.
 
-They are encoded as core/message/codec.py says, which costs little. A page is one line of JSON, then the messages; it is
-made while it is sent. What comes in goes past all exchanges into the queue. Its user needs the permissions of a publish
-to the queue, and of one to the exchange that a message names.
+Messages are encoded as in core/message/codec.py, which is cheap. A page is one line of JSON, then the messages; it is
+made while it is sent. Imported messages go directly into the queue, without routing. The user needs permission to
+publish to the queue and to the exchange that a message names.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from leveret.management.messages import Export, duplicates, export_messages, fin
 from leveret.wire import content as frames
 from leveret.wire.fields import DecodeError
 
-KEY_COST: Final = 5  # bytes of a header for each key in it, beside the key
-PATIENCE_S: Final = 5.0  # for a log that does not bring a message
-MOST: Final = 1_000  # messages that come in at once
-MOST_KEYS: Final = MAX_PROPERTIES // KEY_COST  # of a message, so many as a client could give it in headers
-SOME: Final = 16  # messages that are published before others have their turn, if it has been long enough
+KEY_COST: Final = 5  # bytes of a header for each key in it, in addition to the key
+PATIENCE_S: Final = 5.0  # seconds to wait for the log to read a message
+MOST: Final = 1_000  # maximum messages in one import request
+MOST_KEYS: Final = MAX_PROPERTIES // KEY_COST  # maximum routing keys of a message, as in headers from a client
+SOME: Final = 16  # messages published between two checks for the end of a turn
 CHECKED: Final = frames.EXPIRATION_FLAG | frames.USER_ID_FLAG
 PLACE: Final = re.compile(r"([0-9]{1,19})-([0-9]{1,3})-([0-9]{1,19})-([0-9]{1,19})")
 OCTETS: Final = "application/octet-stream"
 
 
 class Page(msgspec.Struct, kw_only=True):
-    """What the line of a page says. count: messages in it. next: for `after` of the next one; None for the last one.
+    """The first line of a page. count: messages in it. next: value of `after` for the next page; null on the last page.
 
-    ready, unacked, waiting: how many there are now; the last ones wait to be delivered again, and are left out.
-    expired, missing: of this page, left out because no consumer would get them, or they cannot be read any more.
+    ready, unacked, waiting: number of such messages in the queue now; waiting messages wait for redelivery and are not
+    exported. expired, missing: messages left out of this page because they have expired, or cannot be read any more.
     """
 
     count: int
@@ -66,11 +66,11 @@ class Page(msgspec.Struct, kw_only=True):
 
 
 class Brought(msgspec.Struct, kw_only=True):
-    """What became of messages that came in. stored: how many are safe. unsafe: could not be written to the disk.
+    """The result of an import. stored: messages stored safely. unsafe: messages that could not be written to the disk.
 
-    is_full: the queue had no room for the one behind these. duplicates: of those stored, how many it had already.
-    blocked: why publishers have to wait; nothing was looked at. refused: which message may not come in, from 0, and
-    reason: why; nothing was stored then. max_message_size: bytes that a body may have.
+    is_full: the queue had no room for the next message. duplicates: stored messages that the queue already had.
+    blocked: why publishers are blocked; the body was not read. refused: index from 0 of the message that was refused;
+    no message was stored then. reason: why it was refused. max_message_size: maximum bytes of a body.
     """
 
     stored: int = 0
@@ -84,7 +84,7 @@ class Brought(msgspec.Struct, kw_only=True):
 
 
 def _find(request: Request, operation: str) -> tuple[VirtualHost, Queue]:
-    """The queue and where it is, for who may get from it, or may publish to it by its name. Raises: ApiError."""
+    """The virtual host and the queue, if the caller may read from it, or publish to it by name. Raises: ApiError."""
     vhost = request.broker.vhosts.get(request.path["vhost"])
     if vhost is None or not request.caller.may_enter(vhost):
         raise request.no_vhost(request.path["vhost"])
@@ -100,33 +100,33 @@ def _find(request: Request, operation: str) -> tuple[VirtualHost, Queue]:
         raise of_administration(error) from None
 
 
-# -- out
+# -- export
 
 
 class Looked(Promise):
-    """A page of an export, once it is there."""
+    """A promise of a page of an export."""
 
     def __init__(self, export: Export) -> None:
         super().__init__()
         self._export = export
 
     def is_done(self) -> bool:
-        """Whether it is there, or cannot be."""
+        """Whether the page has been read, or cannot be."""
         return self._export.is_done()
 
     def result(self) -> object:
-        """Its messages. Raises: InvalidError."""
+        """The messages of the page. Raises: InvalidError."""
         return self._export.entries()
 
 
 async def show(request: Request) -> Pieces:
-    """A page of the messages that are ready, of which none is taken or changed."""
+    """Export a page of the ready messages, without changing them."""
     _, queue = _find(request, READ)
     return Pieces(_page(request, queue, _place(request.query.text("after"))), OCTETS)
 
 
 def _place(text: str) -> tuple[int, ...]:
-    """The place behind which a page begins: queue_id, level, position, until; nothing for the first page.
+    """The position after which a page begins: queue_id, level, position, until; empty for the first page.
 
     Raises: ApiError 400.
     """
@@ -135,7 +135,7 @@ def _place(text: str) -> tuple[int, ...]:
     found = PLACE.fullmatch(text)
     place = () if found is None else tuple(map(int, found.groups()))
     if not place or max(place) >= 1 << 63 or place[1] > TOP:
-        raise bad_request("after: this is no place that a page has told as its next one")
+        raise bad_request("after: not the `next` of an earlier page")
     return place
 
 
@@ -150,7 +150,7 @@ async def _page(request: Request, queue: Queue, place: tuple[int, ...]) -> Async
 
 
 async def _look(request: Request, queue: Queue, place: tuple[int, ...]) -> tuple[Export, list[QueueEntry]]:
-    """A page. Raises: ApiError."""
+    """Read a page. Raises: ApiError."""
     try:
         export = export_messages(request.broker, queue.name, queue.vhost.name, *place)
         async with asyncio.timeout(PATIENCE_S):
@@ -164,7 +164,7 @@ async def _look(request: Request, queue: Queue, place: tuple[int, ...]) -> tuple
 
 
 def _written(export: Export, entries: list[QueueEntry]) -> Iterator[bytes]:
-    """A page; each message is forgotten when it is written."""
+    """The bytes of a page. Releases each message once it is written."""
     told = msgspec.convert(_told(export, len(entries)), Page)
     yield encode(told) + b"\n"
     entries.reverse()
@@ -187,11 +187,11 @@ def _told(export: Export, count: int) -> dict[str, object]:
     return {**told, "count": count, "next": None if told.pop("is_last") else "-".join(map(str, place))}
 
 
-# -- in
+# -- import
 
 
 async def bring_in(request: Request) -> Brought:
-    """Put messages into the queue, all or none unless it is full, and wait until they are safe."""
+    """Put messages into the queue, all or none unless it is full, and wait until they are stored."""
     vhost, queue = _find(request, WRITE)
     broker = request.broker
     found = Brought(max_message_size=broker.max_message_size, blocked=why_blocked(broker))
@@ -204,20 +204,20 @@ async def bring_in(request: Request) -> Brought:
             await _publish(request, queue, messages, loading, found)
     await request.services.driver.until(loading.is_settled)
     if queue.deleted and found.refused is None:
-        raise not_found(f"queue '{queue.name}' is not here any more: {queue.fault or 'it was deleted'}")
+        raise not_found(f"queue '{queue.name}' no longer exists: {queue.fault or 'it was deleted'}")
     found.stored, found.unsafe, found.duplicates = loading.stored, loading.unsafe, duplicates(queue) - before
     return found
 
 
 async def _read(request: Request, vhost: VirtualHost, found: Brought) -> list[Message]:
-    """The messages of the body, up to one that is refused. Raises: ApiError 400 for what cannot be decoded."""
+    """The messages of the body, up to one that is refused. Raises: ApiError 400 if one cannot be decoded."""
     decoder = codec.Decoder(request.body, MOST_KEYS)
     judge = Judge(request.caller.user, vhost, request.broker.max_message_size)
     messages: list[Message] = []
     try:
         while (item := decoder.next()) is not None:
             if len(messages) >= MOST:
-                raise bad_request(f"at most {MOST} messages come in at once")
+                raise bad_request(f"one request may have at most {MOST} messages")
             messages.append(item.message())
             found.reason = judge.reason(messages[-1])
             if found.reason:
@@ -230,22 +230,22 @@ async def _read(request: Request, vhost: VirtualHost, found: Brought) -> list[Me
 
 
 class Judge:
-    """Says whether somebody could have published messages where they say that they come from."""
+    """Checks whether a user could have published messages to the exchanges that they name."""
 
     def __init__(self, user: User, vhost: VirtualHost, max_message_size: int) -> None:
         self._user = user
         self._vhost = vhost
         self._max_message_size = max_message_size
-        self._exchanges: set[str] = set()  # to which the user may publish
+        self._exchanges: set[str] = set()  # exchanges to which the user may publish
 
     def reason(self, message: Message) -> str:
-        """Why a message may not come in; empty if it may. What it costs is bounded by what the message has."""
+        """Why a message is refused; empty if it is accepted. The cost is proportional to the size of its properties."""
         where = message.address
         if message.size > self._max_message_size:
             return f"message size {message.size} is larger than configured max size {self._max_message_size}"
         keys = (*where.copies, *where.hidden)
         if keys and sum(len(key.encode("utf-8", "surrogateescape")) + KEY_COST for key in keys) > MAX_PROPERTIES:
-            return f"the further routing keys have more than {MAX_PROPERTIES} bytes, which do not fit into a frame"
+            return f"the additional routing keys have more than {MAX_PROPERTIES} bytes, which do not fit into a frame"
         try:
             if where.exchange not in self._exchanges:
                 self._user.check(WRITE, "exchange", where.exchange, self._vhost.name)
@@ -274,7 +274,7 @@ class Judge:
 
 
 async def _publish(request: Request, queue: Queue, messages: list[Message], loading: Loading, found: Brought) -> None:
-    """Publish in pieces, until all are there or one is refused."""
+    """Publish in steps, until all messages are published or the queue is full."""
     driver, turns = request.services.driver, request.services.turns
     messages.reverse()
     while messages and not found.is_full and not queue.deleted:
@@ -297,7 +297,7 @@ OPERATIONS = [
         PATH,
         show,
         Access.MANAGEMENT,
-        "A page of the messages that are ready in a queue, which does not change: a line of JSON, then the messages.",
+        "Export a page of the ready messages of a queue, unchanged: a line of JSON, then the encoded messages.",
         answers=bytes,
         query=("after",),
         media_type=OCTETS,
@@ -307,7 +307,7 @@ OPERATIONS = [
         PATH,
         bring_in,
         Access.MANAGEMENT,
-        "Put encoded messages into a queue, past all exchanges; without one, hear whether that would be possible.",
+        "Import encoded messages directly into a queue; an empty body only checks whether an import is possible.",
         takes=bytes,
         answers=Brought,
         takes_type=OCTETS,

@@ -1,4 +1,4 @@
-"""Users, and what they may do. Source: rabbit_mgmt_wm_user*.erl, rabbit_mgmt_wm_permission*.erl."""
+"""Users and permissions. Source: rabbit_mgmt_wm_user*.erl, rabbit_mgmt_wm_permission*.erl."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from leveret.core.errors.administration import InvalidError
 from leveret.management.credentials import read_credential
 from leveret.management.vhosts import read_tags
 
-MAX_USERS = 10_000  # that one request names
+MAX_USERS = 10_000  # maximum names in one request
 
 
 class UserItem(msgspec.Struct, kw_only=True):
-    """A user. password_hash: empty for who cannot log in with a password."""
+    """A user. password_hash: empty if the user cannot log in with a password."""
 
     name: str
     tags: list[str]
@@ -32,7 +32,9 @@ class UserItem(msgspec.Struct, kw_only=True):
 
 
 class UserDeclaration(msgspec.Struct, kw_only=True):
-    """What a user is to be. Without password and hash, no password fits. tags: a list, or text with commas."""
+    """A user to create or replace. Without password and password_hash, the user cannot log in with a password. tags: a
+    list, or a text separated by commas.
+    """
 
     tags: list[str] | str | None = None
     password: str | None = None
@@ -41,13 +43,13 @@ class UserDeclaration(msgspec.Struct, kw_only=True):
 
 
 class UserNames(msgspec.Struct):
-    """Names of users."""
+    """The names of users."""
 
     users: list[str]
 
 
 class Whoami(msgspec.Struct):
-    """Who asks."""
+    """The logged-in user."""
 
     name: str
     tags: list[str]
@@ -55,7 +57,7 @@ class Whoami(msgspec.Struct):
 
 
 class PermissionItem(msgspec.Struct, kw_only=True):
-    """What a user may do in a virtual host: patterns of names."""
+    """The permissions of a user in a virtual host: regular expressions for names."""
 
     user: str
     vhost: str
@@ -65,7 +67,7 @@ class PermissionItem(msgspec.Struct, kw_only=True):
 
 
 class PermissionDeclaration(msgspec.Struct, kw_only=True):
-    """Patterns of names."""
+    """Permissions: regular expressions for names."""
 
     configure: str
     write: str
@@ -73,7 +75,7 @@ class PermissionDeclaration(msgspec.Struct, kw_only=True):
 
 
 class TopicPermissionItem(msgspec.Struct, kw_only=True):
-    """Which routing keys a user may use with a topic exchange: patterns."""
+    """The topic permissions of a user for an exchange: regular expressions for routing keys."""
 
     user: str
     vhost: str
@@ -83,7 +85,7 @@ class TopicPermissionItem(msgspec.Struct, kw_only=True):
 
 
 class TopicPermissionDeclaration(msgspec.Struct, kw_only=True):
-    """Patterns of routing keys."""
+    """Topic permissions: regular expressions for routing keys."""
 
     exchange: str
     write: str
@@ -107,12 +109,12 @@ def _listing(users: list[User]) -> Listing:
 
 
 async def list_users(request: Request) -> Listing:
-    """All users."""
+    """List all users."""
     return _listing(list(request.broker.users))
 
 
 async def list_without_permissions(request: Request) -> Listing:
-    """Those who may do nothing anywhere."""
+    """List users without permissions in any virtual host."""
     return _listing([user for user in request.broker.users if not user.permissions])
 
 
@@ -125,12 +127,12 @@ def find(request: Request) -> User:
 
 
 async def show(request: Request) -> UserItem:
-    """One user."""
+    """Show one user."""
     return item(find(request))
 
 
 async def put(request: Request) -> Answer:
-    """Make a user, or change one."""
+    """Create or replace a user."""
     name = request.path["user"]
     check_name("user", name)
     wanted = request.read(UserDeclaration)
@@ -154,16 +156,16 @@ async def put(request: Request) -> Answer:
 
 
 async def delete(request: Request) -> Answer:
-    """Delete a user; its connections are closed."""
+    """Delete a user and close its connections."""
     await request.perform("delete_user", name=find(request).name)
     return DONE
 
 
 async def delete_many(request: Request) -> Answer:
-    """Delete users; those that do not exist are fine."""
+    """Delete several users. Names that do not exist are not an error."""
     names = request.read(UserNames).users
     if len(names) > MAX_USERS:
-        raise bad_request(f"there are at most {MAX_USERS} names in one request")
+        raise bad_request(f"one request may have at most {MAX_USERS} names")
     there = [name for name in dict.fromkeys(names) if request.broker.users.get(name) is not None]
     verbs: list[tuple[str, dict[str, object]]] = [("delete_user", {"name": name}) for name in there]
     await request.perform_all(*verbs)
@@ -171,13 +173,13 @@ async def delete_many(request: Request) -> Answer:
 
 
 async def whoami(request: Request) -> Whoami:
-    """Who asks."""
+    """The logged-in user."""
     user = request.caller.user
     return Whoami(user.name, list(user.tags))
 
 
 async def hash_password(request: Request) -> dict[str, str]:
-    """What a definitions file may have in the place of a password."""
+    """Hash a password for a definitions file."""
     return {"ok": salted(request.path["password"]).hash}
 
 
@@ -219,12 +221,12 @@ def _where(request: Request) -> list[str]:
 
 
 async def list_permissions(request: Request) -> list[PermissionItem]:
-    """Those of a user, in a virtual host, or all."""
+    """List permissions: all, or those of a user or a virtual host."""
     return _permissions(_who(request), _where(request))
 
 
 async def show_permission(request: Request) -> PermissionItem:
-    """What one user may do in one virtual host."""
+    """Show the permissions of a user in a virtual host."""
     found = _permissions(_who(request), _where(request))
     if not found:
         raise not_there()
@@ -239,7 +241,7 @@ def _check_both(request: Request) -> None:
 
 
 async def put_permission(request: Request) -> Answer:
-    """Let a user do something in a virtual host."""
+    """Set the permissions of a user in a virtual host."""
     _check_both(request)
     wanted = request.read(PermissionDeclaration)
     user, vhost = request.path["user"], request.path["vhost"]
@@ -256,19 +258,19 @@ async def put_permission(request: Request) -> Answer:
 
 
 async def delete_permission(request: Request) -> Answer:
-    """Let a user do nothing any more in a virtual host."""
+    """Delete the permissions of a user in a virtual host."""
     await show_permission(request)
     await request.perform("clear_permissions", user=request.path["user"], vhost=request.path["vhost"])
     return DONE
 
 
 async def list_topic_permissions(request: Request) -> list[TopicPermissionItem]:
-    """Those of a user, in a virtual host, or all."""
+    """List topic permissions: all, or those of a user or a virtual host."""
     return _topic_permissions(_who(request), _where(request))
 
 
 async def show_topic_permissions(request: Request) -> list[TopicPermissionItem]:
-    """Those of one user in one virtual host, of one exchange if the path names one."""
+    """Show the topic permissions of a user in a virtual host, for one exchange if the path names one."""
     found = _topic_permissions(_who(request), _where(request), request.path.get("exchange"))
     if not found:
         raise not_there()
@@ -276,7 +278,7 @@ async def show_topic_permissions(request: Request) -> list[TopicPermissionItem]:
 
 
 async def put_topic_permission(request: Request) -> Answer:
-    """Restrict the routing keys that a user may use with a topic exchange."""
+    """Set a topic permission of a user."""
     _check_both(request)
     wanted = request.read(TopicPermissionDeclaration)
     user, vhost = request.path["user"], request.path["vhost"]
@@ -295,7 +297,7 @@ async def put_topic_permission(request: Request) -> Answer:
 
 
 async def delete_topic_permissions(request: Request) -> Answer:
-    """Lift restrictions."""
+    """Delete topic permissions of a user."""
     await show_topic_permissions(request)
     await request.perform(
         "clear_topic_permissions",
@@ -308,13 +310,13 @@ async def delete_topic_permissions(request: Request) -> Answer:
 
 ADMIN = Access.ADMINISTRATOR
 OPERATIONS = [
-    Operation("GET", "/users", list_users, ADMIN, "All users.", answers=list[UserItem], query=LISTING),
+    Operation("GET", "/users", list_users, ADMIN, "List all users.", answers=list[UserItem], query=LISTING),
     Operation(
         "GET",
         "/users/without-permissions",
         list_without_permissions,
         ADMIN,
-        "Users who have no permissions anywhere.",
+        "List users without permissions in any virtual host.",
         answers=list[UserItem],
         query=LISTING,
     ),
@@ -327,13 +329,13 @@ OPERATIONS = [
         takes=UserNames,
         statuses=(204,),
     ),
-    Operation("GET", "/users/{user}", show, ADMIN, "One user.", answers=UserItem),
+    Operation("GET", "/users/{user}", show, ADMIN, "Show one user.", answers=UserItem),
     Operation(
         "PUT",
         "/users/{user}",
         put,
         ADMIN,
-        "Make a user, or change one.",
+        "Create or replace a user.",
         takes=UserDeclaration,
         statuses=(201, 204),
     ),
@@ -343,7 +345,7 @@ OPERATIONS = [
         "/users/{user}/permissions",
         list_permissions,
         ADMIN,
-        "What a user may do, in each virtual host.",
+        "List the permissions of a user in all virtual hosts.",
         answers=list[PermissionItem],
     ),
     Operation(
@@ -351,25 +353,25 @@ OPERATIONS = [
         "/users/{user}/topic-permissions",
         list_topic_permissions,
         ADMIN,
-        "The topic permissions of a user.",
+        "List the topic permissions of a user.",
         answers=list[TopicPermissionItem],
     ),
-    Operation("GET", "/whoami", whoami, Access.MANAGEMENT, "Who asks.", answers=Whoami),
+    Operation("GET", "/whoami", whoami, Access.MANAGEMENT, "Show the logged-in user.", answers=Whoami),
     Operation(
         "GET",
         "/auth/hash_password/{password}",
         hash_password,
         ADMIN,
-        "The hash of a password, as definitions files have it.",
+        "Hash a password, in the format of definitions files.",
         answers=dict[str, str],
     ),
-    Operation("GET", "/permissions", list_permissions, ADMIN, "All permissions.", answers=list[PermissionItem]),
+    Operation("GET", "/permissions", list_permissions, ADMIN, "List all permissions.", answers=list[PermissionItem]),
     Operation(
         "GET",
         "/vhosts/{vhost}/permissions",
         list_permissions,
         ADMIN,
-        "The permissions in a virtual host.",
+        "List the permissions in a virtual host.",
         answers=list[PermissionItem],
     ),
     Operation(
@@ -377,7 +379,7 @@ OPERATIONS = [
         "/permissions/{vhost}/{user}",
         show_permission,
         ADMIN,
-        "What a user may do in a virtual host.",
+        "Show the permissions of a user in a virtual host.",
         answers=PermissionItem,
     ),
     Operation(
@@ -385,7 +387,7 @@ OPERATIONS = [
         "/permissions/{vhost}/{user}",
         put_permission,
         ADMIN,
-        "Let a user do something in a virtual host.",
+        "Set the permissions of a user in a virtual host.",
         takes=PermissionDeclaration,
         statuses=(201, 204),
     ),
@@ -394,7 +396,7 @@ OPERATIONS = [
         "/permissions/{vhost}/{user}",
         delete_permission,
         ADMIN,
-        "Take the permissions of a user in a virtual host away.",
+        "Delete the permissions of a user in a virtual host.",
         statuses=(204,),
     ),
     Operation(
@@ -402,7 +404,7 @@ OPERATIONS = [
         "/topic-permissions",
         list_topic_permissions,
         ADMIN,
-        "All topic permissions.",
+        "List all topic permissions.",
         answers=list[TopicPermissionItem],
     ),
     Operation(
@@ -410,7 +412,7 @@ OPERATIONS = [
         "/vhosts/{vhost}/topic-permissions",
         list_topic_permissions,
         ADMIN,
-        "The topic permissions in a virtual host.",
+        "List the topic permissions in a virtual host.",
         answers=list[TopicPermissionItem],
     ),
     Operation(
@@ -418,7 +420,7 @@ OPERATIONS = [
         "/topic-permissions/{vhost}/{user}",
         show_topic_permissions,
         ADMIN,
-        "The topic permissions of a user in a virtual host.",
+        "Show the topic permissions of a user in a virtual host.",
         answers=list[TopicPermissionItem],
     ),
     Operation(
@@ -426,7 +428,7 @@ OPERATIONS = [
         "/topic-permissions/{vhost}/{user}",
         put_topic_permission,
         ADMIN,
-        "Restrict the routing keys that a user may use with a topic exchange.",
+        "Set a topic permission: restrict the routing keys that a user may use with a topic exchange.",
         takes=TopicPermissionDeclaration,
         statuses=(201, 204),
     ),
@@ -435,7 +437,7 @@ OPERATIONS = [
         "/topic-permissions/{vhost}/{user}",
         delete_topic_permissions,
         ADMIN,
-        "Lift all restrictions of a user in a virtual host.",
+        "Delete all topic permissions of a user in a virtual host.",
         statuses=(204,),
     ),
     Operation(
@@ -443,7 +445,7 @@ OPERATIONS = [
         "/topic-permissions/{vhost}/{user}/{exchange}",
         show_topic_permissions,
         ADMIN,
-        "The topic permission of a user for one exchange.",
+        "Show the topic permission of a user for one exchange.",
         answers=list[TopicPermissionItem],
     ),
     Operation(
@@ -451,7 +453,7 @@ OPERATIONS = [
         "/topic-permissions/{vhost}/{user}/{exchange}",
         delete_topic_permissions,
         ADMIN,
-        "Lift the restriction of a user for one exchange.",
+        "Delete the topic permission of a user for one exchange.",
         statuses=(204,),
     ),
 ]

@@ -1,7 +1,7 @@
-"""Verbs of administration, as the control socket has them: what the command `leveret` asks a broker elsewhere for.
+"""Administration commands (verbs), as on the control socket: the command `leveret` sends them to a remote broker.
 
-Whoever may use an operation of RabbitMQ's API may do the verb that does the same, in the same virtual hosts. What has
-no such twin is for administrators.
+A command needs the same access as the operation of RabbitMQ's API that does the same, in the same virtual hosts. All
+other commands are for administrators.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from leveret.core.errors.administration import AdministrationError
 from leveret.management.administration import VERBS, Verb
 from leveret.server import requests
 
-WITH_BYTES: Final = ("export_messages", "import_messages")  # which are no JSON
-LARGE: Final = ("export_definitions",)  # whose answers are
+WITH_BYTES: Final = ("export_messages", "import_messages")  # not JSON
+LARGE: Final = ("export_definitions",)  # have large answers
 TWINS: Final = {
     "list_users": ("GET", "/users"),
     "add_user": ("PUT", "/users/{user}"),
@@ -62,24 +62,24 @@ TWINS: Final = {
     "import_definitions": ("POST", "/definitions"),
     "show_status": ("GET", "/leveret/status"),
 }
-"""The operation that does what a verb does, or all of it and more."""
-FOR_MONITORS: Final = ("list_vhosts", "list_vhost_limits")  # who need no permission in a virtual host for these
+"""The operation that does at least what a verb does."""
+FOR_MONITORS: Final = ("list_vhosts", "list_vhost_limits")  # monitoring users need no permission in a virtual host
 SENTENCE: Final = re.compile(r"\.(?: |$)")
-VHOST: Final = {"list_vhosts": "name"}  # where an answer does not name its virtual hosts as the others do
+VHOST: Final = {"list_vhosts": "name"}  # field with the name of the virtual host, if it is not "vhost"
 
 
 async def _read(request: Request) -> dict[str, Any]:
-    """The arguments. Raises: ApiError 400."""
+    """The arguments in the body. Raises: ApiError 400."""
     try:
         return await requests.read_arguments(request.body or b"{}")
     except ValueError as error:
-        raise bad_request(f"the body is an object with the arguments of the verb; {error}") from None
+        raise bad_request(f"the body must be an object with the arguments of the verb; {error}") from None
 
 
 def _check_vhost(request: Request, verb: str, arguments: dict[str, Any]) -> None:
-    """Refuse a virtual host that the caller may not enter as one that is not there. Raises: ApiError 404.
+    """Refuse a virtual host that the caller may not access as if it did not exist. Raises: ApiError 404.
 
-    An administrator hears from the verb which name is close to one that is not there.
+    For an administrator, the verb itself reports a missing virtual host and suggests similar names.
     """
     name, caller = arguments.get("vhost"), request.caller
     if not isinstance(name, str) or caller.has(Access.ADMINISTRATOR):
@@ -91,7 +91,7 @@ def _check_vhost(request: Request, verb: str, arguments: dict[str, Any]) -> None
 
 
 def _visible(request: Request, verb: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of a list that are of virtual hosts that the caller may look into, or of none."""
+    """The rows of a list whose virtual host the caller may access, and those without a virtual host."""
     key, caller = VHOST.get(verb, "vhost"), request.caller
     may = caller.may_see if verb in FOR_MONITORS else caller.may_enter
     names = {name for name, vhost in request.broker.vhosts.items() if may(vhost)}
@@ -99,7 +99,7 @@ def _visible(request: Request, verb: str, rows: list[dict[str, Any]]) -> list[di
 
 
 def _doing(verb: str) -> Callable[[Request], Awaitable[Any]]:
-    """What does a verb."""
+    """A handler that runs a verb."""
 
     async def perform(request: Request) -> Any:
         arguments = await _read(request)
@@ -112,15 +112,15 @@ def _doing(verb: str) -> Callable[[Request], Awaitable[Any]]:
 
 
 async def unknown(request: Request) -> Answer:
-    """There is no such verb, or it is none of these."""
+    """Refuse an unknown verb, or one that is not available here."""
     verb = request.path["verb"]
     if verb in WITH_BYTES:
-        raise bad_request(f"{verb} goes through the control socket only")
+        raise bad_request(f"{verb} is available on the control socket only")
     return Answer(content=await _answer(request, verb, {}))
 
 
 async def status(request: Request) -> Answer:
-    """How the broker is."""
+    """Show the status of the broker."""
     seconds = request.query.number("seconds")
     return Answer(content=await _answer(request, "show_status", {} if seconds is None else {"seconds": seconds}))
 
@@ -136,7 +136,7 @@ async def _answer(request: Request, verb: str, arguments: dict[str, Any]) -> byt
 
 
 def _summary(verb: Verb) -> str:
-    """The first sentence of what is said about a verb."""
+    """The first sentence of the docstring of a verb."""
     said = " ".join((verb.function.__doc__ or "").split())
     return f"{SENTENCE.split(said)[0]}."
 
@@ -146,7 +146,7 @@ STATUS = Operation(
     "/leveret/status",
     status,
     Access.MONITORING,
-    "How the broker is: what it holds, and how long its event loop was busy at a time.",
+    "Show the status of the broker: its contents, and the delay of its event loop.",
     answers=dict[str, Any],
     query=("seconds",),
 )
@@ -183,7 +183,7 @@ OPERATIONS = [
         "/leveret/verbs/{verb}",
         unknown,
         Access.ADMINISTRATOR,
-        "Refuse what is no verb of administration; the others have paths of their own.",
+        "Answer for unknown administration commands: always an error; each known command has its own path.",
         answers=dict[str, Any],
         takes=dict[str, Any],
     ),

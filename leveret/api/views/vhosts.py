@@ -21,7 +21,7 @@ from leveret.core.vhost import VirtualHost
 
 
 class Metadata(msgspec.Struct):
-    """What is said about a virtual host."""
+    """The metadata of a virtual host."""
 
     description: str
     tags: list[str]
@@ -29,7 +29,7 @@ class Metadata(msgspec.Struct):
 
 
 class VhostItem(msgspec.Struct, kw_only=True):
-    """A virtual host; numbers of messages and bytes as they were at the last sample, a few seconds ago."""
+    """A virtual host. Numbers of messages and bytes are those of the last sample, a few seconds ago."""
 
     name: str
     description: str
@@ -53,7 +53,9 @@ class VhostItem(msgspec.Struct, kw_only=True):
 
 
 class VhostDeclaration(msgspec.Struct, kw_only=True):
-    """What a virtual host is to be. tags: a list, or text with commas. Without tracing and protection, these stay."""
+    """A virtual host to create or change. tags: a list, or a text separated by commas. tracing,
+    protected_from_deletion: unchanged if missing.
+    """
 
     description: str | None = None
     tags: list[str] | str | None = None
@@ -63,7 +65,7 @@ class VhostDeclaration(msgspec.Struct, kw_only=True):
 
 
 def item(services: Services, vhost: VirtualHost, wanted: dict[str, Span | None]) -> VhostItem:
-    """A virtual host."""
+    """The item of a virtual host."""
     series = services.history.find(vhost)
     values = series.now if series is not None else (0,) * len(VHOST)
     kind, tags = vhost.default_queue_type or "classic", list(vhost.tags)
@@ -87,7 +89,7 @@ def item(services: Services, vhost: VirtualHost, wanted: dict[str, Span | None])
 
 
 async def list_vhosts(request: Request) -> Listing:
-    """Those that the caller may see."""
+    """List the virtual hosts that the caller may see."""
     wanted = spans(request.query)
     return Listing(
         request.vhosts(for_monitors=True), lambda vhost: item(request.services, vhost, wanted), lambda vhost: vhost.name
@@ -105,12 +107,12 @@ def find(request: Request) -> VirtualHost:
 
 
 async def show(request: Request) -> Any:
-    """One virtual host."""
+    """Show one virtual host."""
     return pick(item(request.services, find(request), spans(request.query)), request.query.columns)
 
 
 async def put(request: Request) -> Answer:
-    """Make a virtual host, in which whoever asks may do everything; or change one."""
+    """Create a virtual host, in which the caller gets all permissions; or change one."""
     name = request.path["vhost"]
     check_name("vhost", name)
     wanted = request.read(VhostDeclaration)
@@ -122,7 +124,7 @@ async def put(request: Request) -> Answer:
     is_new = name not in request.broker.vhosts
     verbs: list[tuple[str, dict[str, object]]] = [("add_vhost" if is_new else "set_vhost", {"name": name, **given})]
     user = request.caller.user
-    if is_new and request.broker.users.get(user.name) is user:  # and not the control socket, which may do everything
+    if is_new and request.broker.users.get(user.name) is user:  # not the control socket, which has all rights
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         verbs.append(("set_permissions", {"user": user.name, "vhost": name, **everything}))
     if wanted.tracing is not None:
@@ -140,13 +142,13 @@ async def delete(request: Request) -> Answer:
 
 
 async def protect(request: Request) -> Answer:
-    """Let nobody delete a virtual host, or lift that."""
+    """Protect a virtual host from deletion, or remove the protection."""
     await request.perform("protect_vhost", name=find(request).name, on=request.method == "POST")
     return DONE
 
 
 async def start(request: Request) -> Answer:
-    """Nothing has to be done: a virtual host runs as long as the broker does."""
+    """No effect: a virtual host runs as long as the broker does."""
     find(request)
     if not request.services.is_node(request.path["node"]):
         raise bad_request(f"Node {request.path['node']} is not a cluster member")
@@ -160,7 +162,7 @@ OPERATIONS = [
         "/vhosts",
         list_vhosts,
         Access.MANAGEMENT,
-        "The virtual hosts that the user may see.",
+        "List the virtual hosts that the user may see.",
         answers=list[VhostItem],
         query=(*LISTING, *SAMPLES),
     ),
@@ -169,7 +171,7 @@ OPERATIONS = [
         "/vhosts/{vhost}",
         show,
         Access.MANAGEMENT,
-        "One virtual host.",
+        "Show one virtual host.",
         answers=VhostItem,
         query=(*COLUMNS, *SAMPLES),
     ),
@@ -178,7 +180,7 @@ OPERATIONS = [
         "/vhosts/{vhost}",
         put,
         ADMIN,
-        "Make a virtual host, or change one.",
+        "Create or change a virtual host.",
         takes=VhostDeclaration,
         statuses=(201, 204),
     ),
@@ -198,7 +200,7 @@ OPERATIONS = [
         "/vhosts/{vhost}/deletion/protection",
         protect,
         ADMIN,
-        "Let a virtual host be deleted again.",
+        "Remove the protection of a virtual host from deletion.",
         statuses=(204,),
     ),
     Operation(
@@ -206,7 +208,7 @@ OPERATIONS = [
         "/vhosts/{vhost}/start/{node}",
         start,
         ADMIN,
-        "Start a virtual host, which always runs here.",
+        "Start a virtual host; no effect: virtual hosts always run.",
         statuses=(204,),
     ),
 ]

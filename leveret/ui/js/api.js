@@ -1,17 +1,17 @@
-/** The HTTP API: the only way to the broker. Every failure is an ApiError that says what happened. */
+/** The HTTP API, the only way to the broker. Every failure is an ApiError with the reason. */
 import { signal } from "@preact/signals";
 import { whoHasLoggedIn } from "./early.js";
 
 const PREFIX = document.querySelector('meta[name="leveret-prefix"]').content;
 const API = `${PREFIX}/api/`;
 
-/** Who has logged in: {name, tags, csrf_token}; null when nobody has; undefined until it is known. */
+/** The logged-in user: {name, tags, csrf_token, permissions}; null without a login; undefined until it is known. */
 export const session = signal(undefined);
 
-/** Whether a session ended while somebody was at work. */
+/** Whether the session ended while the user was logged in. */
 export const hasExpired = signal(false);
 
-/** status: of HTTP, 0 when the broker could not be reached. */
+/** status: HTTP status, or 0 if the broker cannot be reached. */
 export class ApiError extends Error {
   constructor(status, reason) {
     super(reason);
@@ -19,7 +19,7 @@ export class ApiError extends Error {
   }
 }
 
-/** A path below /api, of names with whatever is in them: path("queues", "/", "orders"). */
+/** A path below /api with encoded names: path("queues", "/", "orders"). */
 export function path(...names) {
   return names.map((name) => encodeURIComponent(name)).join("/");
 }
@@ -29,12 +29,12 @@ function address(where, query) {
   return API + where + (wanted.length ? `?${new URLSearchParams(wanted)}` : "");
 }
 
-/** The address of the events of the broker, or of what else is read by the browser itself. */
+/** The URL of an event stream, or of another resource that the browser reads itself. */
 export function addressOf(where, query) {
   return address(where, query);
 }
 
-/** What an answer says of a failure: {error, reason}. */
+/** The error in an answer: {error, reason}. */
 async function failureOf(response) {
   try {
     const { reason, error } = await response.json();
@@ -44,7 +44,7 @@ async function failureOf(response) {
   }
 }
 
-const FORBIDDEN = "not_authorised";  // with status 401, as RabbitMQ has it: the login is good, and a permission is missing
+const FORBIDDEN = "not_authorised";  // with status 401, as in RabbitMQ: the login is valid, but a permission is missing
 
 async function ask(method, where, { query, body, headers, signal: abort, media } = {}) {
   const all = { "X-Requested-With": "leveret-ui", ...headers };
@@ -75,14 +75,14 @@ async function ask(method, where, { query, body, headers, signal: abort, media }
 }
 
 /**
- * Ask for something, and read the JSON of the answer; null for none.
- * options: query, body (an object becomes JSON, a string or bytes go as they are), headers, signal, media.
+ * Send a request, and read the JSON of the answer; null if it has no body.
+ * options: query, body (an object is sent as JSON, a string or bytes as they are), headers, signal, media.
  */
 export async function call(method, where, options) {
   const response = await ask(method, where, options);
   const text = await response.text().catch((error) => {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "the answer of the broker has ended too early");
+    throw new ApiError(0, "the broker's answer was cut off");
   });
   return text && response.headers.get("content-type")?.includes("json") ? JSON.parse(text) : text || null;
 }
@@ -92,7 +92,7 @@ export const put = (where, body, options) => call("PUT", where, { body, ...optio
 export const post = (where, body, options) => call("POST", where, { body, ...options });
 export const remove = (where, options) => call("DELETE", where, options);
 
-/** Ask for something that comes line by line, and take the lines as they come, as texts. */
+/** Send a request, and yield the lines of the answer as texts as they arrive. */
 export async function* texts(method, where, options) {
   const response = await ask(method, where, options);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -108,20 +108,20 @@ export async function* texts(method, where, options) {
     if (rest) yield rest;
   } catch (error) {
     if (error.name === "AbortError" || error instanceof ApiError) throw error;
-    throw new ApiError(0, "the answer of the broker has ended too early");
+    throw new ApiError(0, "the broker's answer was cut off");
   } finally {
     reader.cancel().catch(() => {});
   }
 }
 
-/** Ask for something that comes line by line, each of them JSON, and take them as they come. */
+/** Send a request, and yield the lines of the answer, parsed as JSON, as they arrive. */
 export async function* lines(method, where, options) {
   for await (const text of texts(method, where, options)) {
     let line;
     try {
       line = JSON.parse(text);
     } catch {
-      throw new ApiError(0, "the answer of the broker has ended too early");
+      throw new ApiError(0, "the broker's answer was cut off");
     }
     yield line;
   }
@@ -129,7 +129,7 @@ export async function* lines(method, where, options) {
 
 let early = whoHasLoggedIn;
 
-/** Find out who has logged in. Raises: ApiError with status 0. */
+/** Read the session of the logged-in user. Raises: ApiError with status 0. */
 export async function resume() {
   const answer = await early;
   early = null;
@@ -167,7 +167,7 @@ export function may(tag) {
 
 const permissions = () => session.value?.permissions ?? [];
 
-/** Whether a pattern of a permission allows a name. An empty one allows none; one of another dialect is left to the broker. */
+/** Whether a permission pattern allows a name. An empty one allows none; if the browser cannot parse it, the broker decides. */
 function allows(pattern, name) {
   try {
     return pattern !== "" && new RegExp(pattern, "u").test(name);
@@ -177,30 +177,30 @@ function allows(pattern, name) {
 }
 
 /**
- * Whether the user may do something with what has this name, as its permissions were when it logged in. act: "configure",
- * "write" or "read". Where nothing is known of a virtual host, the broker decides.
+ * Whether the user has a permission on this name, according to its permissions at login. act: "configure", "write" or
+ * "read". If nothing is known about the virtual host, the broker decides.
  */
 export function mayDo(act, vhost, name) {
   const found = permissions().find((each) => each.vhost === vhost);
   return !found || allows(found[act], name);
 }
 
-/** Whether there is a name with which the user may do something. vhost: where; undefined for anywhere. */
+/** Whether the user has this permission on any name. vhost: undefined for all virtual hosts. */
 export function mayAny(act, vhost) {
   const found = permissions().filter((each) => vhost === undefined || each.vhost === vhost);
   return !found.length || found.some((each) => !["", "^$"].includes(each[act]));
 }
 
-/** Whether the user may send messages of a queue to another: they go through the default exchange. */
+/** Whether the user may send messages from one queue to another: this uses the default exchange. */
 export const maySend = (vhost) => mayDo("write", vhost, "amq.default");
 
-/** The virtual host that is meant where nobody has said one: "/", or the first in which the user may do something. */
+/** The default virtual host: "/", or the first one in which the user has permissions. */
 export function usualVhost() {
   const known = permissions().map(({ vhost }) => vhost);
   return known.length && !known.includes("/") ? known[0] : "/";
 }
 
-/** A virtual host as addresses have it, which leave out the usual one. */
+/** A virtual host for addresses, which omit the default one. */
 export function spokenVhost(vhost) {
   return vhost === usualVhost() ? undefined : vhost;
 }

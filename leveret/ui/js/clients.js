@@ -1,11 +1,11 @@
-/** Clients: what is known of connections, channels and consumers, in words, for the pages that show them. */
+/** Connections, channels and consumers in words, for the pages that show them. */
 import { plural, rate, size } from "./format.js";
 import { flow } from "./judge.js";
 
-const SHARE = 0.5;  // of all that is published, from which a publisher is named
-const BUSY = 20;  // messages in a second, below which nobody is
+const SHARE = 0.5;  // a connection with at least this share of all publishes is highlighted
+const BUSY = 20;  // messages per second in all, below which none is
 
-/** Columns of the lists. */
+/** Columns that the lists request. */
 export const CONNECTION_COLUMNS = [
   "name", "user_provided_name", "user", "vhost", "state", "peer_host", "peer_port", "protocol", "ssl", "channels", "connected_at",
   "client_properties", "recv_oct_details.rate", "send_oct_details.rate", "send_pend",
@@ -16,7 +16,7 @@ export const CHANNEL_COLUMNS = [
   ...["publish", "confirm", "return_unroutable", "drop_unroutable", "deliver_get", "ack", "redeliver"].map((name) => `message_stats.${name}_details.rate`),
 ].join(",");
 
-/** What a connection is called: by its client, or by its address. */
+/** The name of a connection: the one that its client set, or its address. */
 export function clientName(connection) {
   return connection.user_provided_name || connection.client_properties?.connection_name || connection.name;
 }
@@ -54,41 +54,41 @@ export function byConnection(channels) {
 export const NOTHING = Object.freeze({ publish: 0, deliver: 0, lost: 0, unacked: 0, unconfirmed: 0, consumers: 0, window: 0, isUnlimited: false });
 
 /**
- * What is to be said of a connection, the worst first: [{level, text}]. sum: of byConnection(). all: messages that everybody
- * together publishes in a second.
+ * Judgements of a connection, worst first: [{level, text}]. sum: of byConnection(). all: messages per second that all
+ * connections publish.
  */
 export function judgeConnection(connection, sum, all) {
   const found = [];
-  if (connection.state === "blocked") found.push({ level: "trouble", text: "is blocked: memory or disk space is short" });
-  else if (connection.state === "closing") found.push({ level: "watch", text: "is about to close" });
-  else if (connection.state === "flow") found.push({ level: "watch", text: "is slowed down: its queues are slower than it is" });
-  if (connection.send_pend > 0) found.push({ level: "watch", text: `reads too slowly: ${size(connection.send_pend)} wait for it` });
-  if (sum.lost >= 0.05) found.push({ level: "watch", text: `publishes ${rate(sum.lost)} that no queue gets` });
-  if (sum.window > 0 && !sum.isUnlimited && sum.unacked >= sum.window) found.push({ level: "calm", text: `works on all ${sum.unacked} that it may hold` });
-  if (all >= BUSY && sum.publish >= all * SHARE) found.unshift({ level: found[0]?.level ?? "calm", text: `publishes most: ${Math.floor((sum.publish / all) * 100)} % of all`, isBusiest: true });
+  if (connection.state === "blocked") found.push({ level: "trouble", text: "is blocked: memory or disk space is low" });
+  else if (connection.state === "closing") found.push({ level: "watch", text: "is closing" });
+  else if (connection.state === "flow") found.push({ level: "watch", text: "is throttled: it publishes faster than its queues accept" });
+  if (connection.send_pend > 0) found.push({ level: "watch", text: `reads too slowly: ${size(connection.send_pend)} are waiting for it` });
+  if (sum.lost >= 0.05) found.push({ level: "watch", text: `publishes ${rate(sum.lost)} unroutable messages` });
+  if (sum.window > 0 && !sum.isUnlimited && sum.unacked >= sum.window) found.push({ level: "calm", text: `has used up its prefetch of ${sum.unacked}` });
+  if (all >= BUSY && sum.publish >= all * SHARE) found.unshift({ level: found[0]?.level ?? "calm", text: `is the busiest publisher: ${Math.floor((sum.publish / all) * 100)} % of all messages`, isBusiest: true });
   return found;
 }
 
-/** What a connection does, where there is nothing else to say. */
+/** The activity of a connection without judgements. */
 export function does(sum) {
   if (sum.publish >= 0.05 && sum.deliver >= 0.05) return "publishes and consumes";
   if (sum.publish >= 0.05) return "publishes";
   if (sum.deliver >= 0.05) return "consumes";
-  return sum.consumers ? `waits, with ${plural(sum.consumers, "consumer")}` : "is idle";
+  return sum.consumers ? `is waiting, with ${plural(sum.consumers, "consumer")}` : "is idle";
 }
 
-/** How a consumer is doing. */
+/** The state of a consumer. */
 export function consumerState(consumer) {
-  if (!consumer.active) return consumer.activity_status === "waiting" ? "waits for its turn" : consumer.activity_status;
-  return consumer.activity_status === "single_active" ? "the only one that gets messages" : "gets messages";
+  if (!consumer.active) return consumer.activity_status === "waiting" ? "standby" : consumer.activity_status;
+  return consumer.activity_status === "single_active" ? "single active consumer" : "active";
 }
 
-/** Whether a consumer belongs to a connection; it does not when it consumes over HTTP. */
+/** Whether a consumer belongs to a connection; HTTP consumers do not. */
 export function hasConnection(consumer) {
   return consumer.channel_details.number > 0;
 }
 
-/** The rates of several histories together, as of rates(): [[seconds, value], …]. */
+/** The sum of several histories of rates(): [[seconds, value], …]. */
 export function sumOf(histories) {
   const found = new Map();
   for (const history of histories) for (const [at, value] of history) found.set(at, (found.get(at) ?? 0) + value);

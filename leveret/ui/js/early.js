@@ -1,4 +1,4 @@
-/** Asks who has logged in while all else is still on its way; null when the broker cannot be reached. */
+/** Requests the session while the other modules are loading; null if the broker cannot be reached. */
 const prefix = document.querySelector('meta[name="leveret-prefix"]').content;
 
 export const whoHasLoggedIn = fetch(`${prefix}/api/leveret/session`, {

@@ -1,4 +1,4 @@
-/** Numbers, sizes and times as people say them. */
+/** Formats numbers, sizes and times for people. */
 const PLAIN = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -9,12 +9,12 @@ export function count(value) {
   return value === undefined || value === null ? "–" : PLAIN.format(value);
 }
 
-/** 12.3K: where there is little room. */
+/** 12.3K: short form of large numbers. */
 export function brief(value) {
   return value === undefined || value === null ? "–" : Math.abs(value) < 10000 ? PLAIN.format(value) : SHORT.format(value);
 }
 
-/** 4.2/s; a dot for nothing, so that what moves stands out. */
+/** 4.2/s */
 export function rate(value) {
   if (value === undefined || value === null) return "–";
   if (value < 0.05) return value > 0 ? "<0.1/s" : "0/s";
@@ -32,7 +32,7 @@ export function size(bytes) {
   return `${at && bytes < 10 ? bytes.toFixed(1) : Math.round(bytes)} ${UNITS[at]}`;
 }
 
-/** How long something takes or has taken: 350 ms, 12 s, 3 min, 2 h 5 min, 4 d. */
+/** A duration: 350 ms, 12 s, 3 min, 2 h 5 min, 4 d. */
 export function span(seconds) {
   if (seconds === undefined || seconds === null) return "–";
   if (seconds < 0.0005) return "0 s";
@@ -46,14 +46,14 @@ export function span(seconds) {
   return hours % 24 && days < 10 ? `${days} d ${hours % 24} h` : `${days} d`;
 }
 
-/** How long ago a time was: "3 min ago". at, now: in milliseconds. */
+/** The age of a time: "3 min ago". at, now: in milliseconds. */
 export function ago(at, now) {
   const seconds = (now - at) / 1000;
   if (seconds < -1) return `in ${span(-seconds)}`;
   return seconds < 2 ? "just now" : `${span(seconds)} ago`;
 }
 
-/** A time to the second, as it is here. */
+/** A local time with seconds. */
 export function exact(at) {
   return EXACT.format(at);
 }
@@ -63,12 +63,12 @@ export function plural(number, one, many = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : many}`;
 }
 
-/** A name with places where it may break: behind dots, slashes, underscores and the like. */
+/** A name with optional line breaks after dots, slashes, underscores and the like. */
 export function breakable(name) {
   return name.replace(/([._/:@-]+)/g, "$1\u200b");
 }
 
-/** What an exchange is called: the default one has no name. */
+/** The displayed name of an exchange: the default exchange has an empty name. */
 export function exchangeName(name) {
   return name === "" ? "(default exchange)" : name;
 }

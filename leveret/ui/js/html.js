@@ -1,10 +1,10 @@
-/** html`<p>…</p>` makes elements; see https://github.com/developit/htm. */
+/** html`<p>…</p>` creates elements; see https://github.com/developit/htm. */
 import { h } from "preact";
 import htm from "htm";
 
 export const html = htm.bind(h);
 
-/** Class names, of those that are wanted: classes("row", {held: isHeld}). */
+/** Joins class names and skips false ones: classes("row", {held: isHeld}). */
 export function classes(...wanted) {
   return wanted
     .flatMap((each) => (typeof each === "object" && each ? Object.keys(each).filter((name) => each[name]) : each))

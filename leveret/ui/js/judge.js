@@ -1,12 +1,12 @@
 /**
- * Judgements: what a number means. A judgement is {level, text, action}: level is "trouble" (somebody has to look), "watch"
- * (it may become one) or "calm" (said so that nobody wonders).
+ * Judgements: what numbers mean. A judgement is {level, text}: level is "trouble" (needs attention now), "watch" (may
+ * become trouble) or "calm" (for information).
  */
 import { count, plural, rate, size, span } from "./format.js";
 
-const OLD_S = 60;  // a message that has waited for so long in a queue with consumers makes one wonder
-const HELD_S = 600;  // one that a consumer has held for so long
-const GROWING = 0.5;  // messages in a second
+const OLD_S = 60;  // waiting time of a message that is suspicious in a queue with consumers
+const HELD_S = 600;  // time without an acknowledgement that is suspicious
+const GROWING = 0.5;  // messages per second
 const ORDER = { trouble: 0, watch: 1, calm: 2 };
 
 export const FIELDS = [
@@ -21,7 +21,7 @@ export function flow(thing, what) {
   return thing?.message_stats?.[`${what}_details`]?.rate ?? 0;
 }
 
-/** What is to be said of a queue, the worst first. age: of /leveret/ages. isDead: whether dead letters come here. */
+/** Judgements of a queue, worst first. age: from /leveret/ages. isDead: whether it receives dead letters. */
 export function judgeQueue(queue, age, isDead = false) {
   const found = [];
   const say = (level, text) => found.push({ level, text });
@@ -30,12 +30,12 @@ export function judgeQueue(queue, age, isDead = false) {
   const oldest = age?.oldest_ready_s ?? 0;
   if (!["running", "idle", "flow"].includes(queue.state)) say("trouble", `is ${queue.state}`);
   if (queue.paused) {
-    say("watch", ready ? `is paused, with ${plural(ready, "message")} waiting` : "is paused");
+    say("watch", ready ? `is paused, with ${plural(ready, "ready message")}` : "is paused");
   } else if (isDead) {
-    if (ready) say("watch", `holds ${plural(ready, "dead letter")}`);
+    if (ready) say("watch", `contains ${plural(ready, "dead letter")}`);
   } else if (ready && !queue.consumers) {
-    if (growth > GROWING) say("trouble", `grows by ${rate(growth)} and nobody consumes`);
-    else say("watch", `has ${plural(ready, "message")} and no consumer`);
+    if (growth > GROWING) say("trouble", `grows by ${rate(growth)} and has no consumers`);
+    else say("watch", `has ${plural(ready, "message")} and no consumers`);
   } else if (ready && growth > GROWING) {
     say(oldest > OLD_S ? "trouble" : "watch", `grows by ${rate(growth)}, faster than it is consumed`);
   } else if (ready && oldest > OLD_S && flow(queue, "deliver_get") < 0.05) {
@@ -43,18 +43,18 @@ export function judgeQueue(queue, age, isDead = false) {
   } else if (ready && oldest > OLD_S * 10) {
     say("watch", `is behind: its oldest message has waited ${span(oldest)}`);
   }
-  if ((age?.oldest_unacked_s ?? 0) > HELD_S) say("watch", `a consumer has held a message for ${span(age.oldest_unacked_s)}`);
+  if ((age?.oldest_unacked_s ?? 0) > HELD_S) say("watch", `has a message that is unacknowledged for ${span(age.oldest_unacked_s)}`);
   return found.sort((one, other) => ORDER[one.level] - ORDER[other.level]);
 }
 
-/** How much it needs somebody: larger is worse. Below all that is judged, it is by what waits. */
+/** The weight for sorting queues: larger is worse. Queues without judgements are sorted by their messages. */
 export function troubleOf(queue, judged) {
   const worst = judged[0]?.level;
   const weight = worst === "trouble" ? 2e12 : worst === "watch" ? 1e12 : 0;
   return weight + (queue.messages ?? 0);
 }
 
-/** Where the dead letters of a queue go: {exchange, key}, or null. */
+/** The target of a queue's dead letters: {exchange, key}, or null. */
 export function deathOf(queue) {
   const policy = queue.effective_policy_definition ?? {};
   const exchange = queue.arguments?.["x-dead-letter-exchange"] ?? policy["dead-letter-exchange"];
@@ -62,7 +62,7 @@ export function deathOf(queue) {
   return exchange === undefined ? null : { exchange, key };
 }
 
-/** Whether some routing key matches both of two binding keys of a topic exchange. */
+/** Whether a routing key exists that matches both binding keys of a topic exchange. */
 function meet(one, other) {
   if (!one.length && !other.length) return true;
   if (one[0] === "#") return meet(one.slice(1), other) || (other.length > 0 && meet(one, other.slice(1)));
@@ -72,8 +72,8 @@ function meet(one, other) {
 }
 
 /**
- * Where dead letters may go, of all queues, bindings and exchanges: a Map from "vhost name" of the queue that gets them
- * to the names of those that they come from. A message keeps its routing key, unless the queue says another one.
+ * Where dead letters may go: a Map from "vhost name" of the queue that receives them to the names of their source
+ * queues. A message keeps its routing key unless the queue sets another one.
  */
 export function deadLetterWays(queues, bindings = [], exchanges = []) {
   const found = new Map();
@@ -102,13 +102,13 @@ export function deadLetterWays(queues, bindings = [], exchanges = []) {
   return found;
 }
 
-/** What is to be said of the node. */
+/** Judgements of the node. */
 export function judgeNode(node, status) {
   const found = [];
   if (!node) return found;
-  if (node.mem_alarm) found.push({ level: "trouble", text: `Memory is short: ${size(node.mem_used)} of ${size(node.mem_limit)}. Publishers are held back.` });
-  if (node.disk_free_alarm) found.push({ level: "trouble", text: `Disk space is short: ${size(node.disk_free)} are left, ${size(node.disk_free_limit)} are needed. Publishers are held back.` });
-  if (status?.loop_longest_ms_recent > 250) found.push({ level: "watch", text: `The event loop was busy for ${Math.round(status.loop_longest_ms_recent)} ms at a time in the last minute.` });
+  if (node.mem_alarm) found.push({ level: "trouble", text: `Memory is low: ${size(node.mem_used)} of ${size(node.mem_limit)} in use. Publishers are blocked.` });
+  if (node.disk_free_alarm) found.push({ level: "trouble", text: `Disk space is low: ${size(node.disk_free)} free, ${size(node.disk_free_limit)} required. Publishers are blocked.` });
+  if (status?.loop_longest_ms_recent > 250) found.push({ level: "watch", text: `The event loop was delayed by up to ${Math.round(status.loop_longest_ms_recent)} ms in the last minute.` });
   if (status?.set_aside?.length) found.push({ level: "trouble", text: `${count(status.set_aside.length)} damaged files were set aside at the start.` });
   return found;
 }

@@ -1,22 +1,22 @@
 /**
- * What changes: one stream of events tells when the broker has looked at its numbers again, and pages ask anew then.
- * A hidden tab asks nothing. When the broker is gone, what is known stays, and `contact` says since when.
+ * Live data: one event stream signals new samples of the broker, and pages then request their data again. A hidden tab
+ * requests nothing. If the broker cannot be reached, old data stays, and `lostAt` has the time of the last contact.
  */
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, addressOf, get, hasExpired, resume, session } from "./api.js";
 
-const AGAIN_MS = 2000;  // after which it tries again to reach the broker
-const SHARE = 25;  // a page may keep the broker busy for one part in so many of the time
-const QUIET_MS = 15000;  // a hidden tab goes on for so long
+const AGAIN_MS = 2000;  // time before reconnecting to the broker
+const SHARE = 25;  // requests of a page may take 1/SHARE of the time
+const QUIET_MS = 15000;  // a hidden tab stays connected for this time
 
-/** A number that grows each time the broker has new numbers. */
+/** A number that increases with each new sample of the broker. */
 export const pulse = signal(0);
 
-/** What the last event said of everything: {timestamp, connections, queues, message_stats, queue_totals}. */
+/** The totals in the last event: {timestamp, connections, queues, message_stats, queue_totals}. */
 export const totals = signal(null);
 
-/** Since when the broker cannot be reached, in milliseconds; null while it can. */
+/** When the connection to the broker was lost, in milliseconds; null while it is connected. */
 export const lostAt = signal(null);
 
 let source = null;
@@ -42,7 +42,7 @@ async function again() {
   try {
     await resume();
     if (session.value) open();
-    else hasExpired.value = true;  // a broker that has started anew knows no sessions
+    else hasExpired.value = true;  // sessions do not survive a restart of the broker
   } catch {
     setTimeout(again, AGAIN_MS);
   }
@@ -53,7 +53,7 @@ function close() {
   source = null;
 }
 
-/** Follow the broker while somebody has logged in. */
+/** Stay connected to the broker while a user is logged in. */
 export function follow() {
   session.subscribe((who) => {
     if (who && !source) open();
@@ -70,9 +70,9 @@ export function follow() {
 }
 
 /**
- * What the API answers to a path, asked again whenever there are new numbers; null as a path asks nothing.
- * Returns: {data, error, at, isLoading, reload}. data stays when a later answer fails, and at says how old it is.
- * With isStill, it is asked once only.
+ * The API's answer to a path, requested again with each new sample; a null path requests nothing.
+ * Returns: {data, error, at, isLoading, reload}. data stays if a later request fails; at is the time of data.
+ * With isStill, it is requested once.
  */
 export function useLive(where, query, { isStill = false } = {}) {
   const key = where === null ? null : `${where}?${JSON.stringify(query ?? {})}`;
@@ -121,7 +121,7 @@ export function useLive(where, query, { isStill = false } = {}) {
   };
 }
 
-/** A number that changes every second, for times that are told as ages. */
+/** The current time, updated every second, for ages. */
 export const now = signal(Date.now());
 setInterval(() => {
   if (!document.hidden) now.value = Date.now();

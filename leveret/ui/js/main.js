@@ -1,4 +1,4 @@
-/** Where it all begins: who has logged in, and which page belongs to the address. */
+/** The entry point: reads the session, and shows the page for the address. */
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { resume, session } from "./api.js";
@@ -9,7 +9,7 @@ import { html } from "./html.js";
 import { follow } from "./live.js";
 import { route } from "./router.js";
 
-/** Pages by the first name of their addresses; each is loaded when somebody goes there. */
+/** Pages by the first part of their addresses; each is loaded on demand. */
 const PAGES = {
   "": () => import("./pages/overview.js"),
   topology: () => import("./pages/topology.js"),
@@ -27,7 +27,7 @@ const PAGES = {
   admin: () => import("./pages/admin.js"),
 };
 
-/** Addresses of RabbitMQ's UI that are elsewhere here. */
+/** Addresses of RabbitMQ's UI that have another place here. */
 const ELSEWHERE = {
   nodes: () => ["node"],
   users: (names) => ["admin", "users", ...names],
@@ -49,7 +49,7 @@ function Page() {
     if (load && !loaded[kind]) {
       load().then(
         (module) => setLoaded((old) => ({ ...old, [kind]: module.default })),
-        () => setError(new Error("this page could not be loaded; the broker may be gone")),
+        () => setError(new Error("this page could not be loaded; the broker may be down")),
       );
     }
   }, [kind]);
@@ -58,7 +58,7 @@ function Page() {
     document.title = [...rest.slice().reverse(), kind && kind[0].toUpperCase() + kind.slice(1), "Leveret"].filter(Boolean).join(" · ");
   }, [names.join("/")]);
 
-  if (!load) return html`<${Empty} title="There is no such page">The address may be of another version. Press / to find what you look for.<//>`;
+  if (!load) return html`<${Empty} title="Page not found">The address may be from another version. Press / to search.<//>`;
   if (error) return html`<${Fault} error=${error} what="Nothing to show." again=${() => location.reload()} />`;
   if (!loaded[kind]) return html`<${Waiting} />`;
   return html`<${loaded[kind]} key=${kind} names=${rest} query=${query} />`;
@@ -76,7 +76,7 @@ function App() {
   return html`<${Shell}><${Page} /><//>`;
 }
 
-PAGES[route.value.names[0] ?? ""]?.();  // while it is found out who has logged in
+PAGES[route.value.names[0] ?? ""]?.();  // load it while the session is read
 follow();
 listenForKeys();
 render(html`<${App} />`, document.getElementById("app"));

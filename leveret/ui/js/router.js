@@ -1,6 +1,6 @@
 /**
- * Where one is: everything has an address behind the #, as RabbitMQ's UI has it, so that links to that one work here.
- * An address is a list of names and some parameters: #/queues/%2F/orders?tab=messages
+ * Routing: every page has an address after the #, in the format of RabbitMQ's UI, so that links to that UI work here. An
+ * address is a list of names and some parameters: #/queues/%2F/orders?tab=messages
  */
 import { signal } from "@preact/signals";
 
@@ -25,7 +25,7 @@ window.addEventListener("hashchange", () => {
   route.value = parse();
 });
 
-/** The address of a place: href("queues", "/", "orders") or href("queues", {q: "ord"}). */
+/** The address of a page: href("queues", "/", "orders") or href("queues", {q: "ord"}). */
 export function href(...names) {
   const query = typeof names.at(-1) === "object" ? names.pop() : {};
   const wanted = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
@@ -36,7 +36,7 @@ export function go(...names) {
   location.hash = href(...names);
 }
 
-/** Change parameters of where one is; undefined takes one away. isNew: whether "back" leads to what was before. */
+/** Change parameters of the current address; undefined removes one. isNew: whether "back" returns to the old address. */
 export function setQuery(changes, isNew = false) {
   const next = href(...route.value.names, { ...route.value.query, ...changes });
   if (next === location.hash) return;

@@ -1,6 +1,6 @@
-/** Histories, as the API sends them in `…_details`: {samples: [{sample, timestamp}, …]}, newest first. */
+/** Histories in `…_details` fields of the API: {samples: [{sample, timestamp}, …]}, newest first. */
 
-/** What to ask for: the last so many seconds, in steps. */
+/** Query parameters for samples of the last seconds, in steps. */
 export function history(seconds = 600, step = 5) {
   const query = {};
   for (const kind of ["lengths", "msg_rates", "data_rates", "node_stats"]) {
@@ -14,12 +14,12 @@ function pairs(details) {
   return (details?.samples ?? []).map(({ sample, timestamp }) => [timestamp / 1000, sample]).reverse();
 }
 
-/** Numbers as they were: [[seconds since 1970, number], …], oldest first. */
+/** Past values: [[seconds since 1970, number], …], oldest first. */
 export function levels(details) {
   return pairs(details);
 }
 
-/** How fast a number grew from one sample to the next, in a second. */
+/** Growth per second from one sample to the next. */
 export function rates(details) {
   const found = pairs(details);
   return found.slice(1).map(([at, value], index) => {
@@ -28,7 +28,7 @@ export function rates(details) {
   });
 }
 
-/** Several histories on one axis of time, as uPlot has them: [times, values, …]; null where there is none. */
+/** Several histories on one time axis, for uPlot: [times, values, …]; null for missing values. */
 export function together(histories) {
   const times = [...new Set(histories.flatMap((each) => each.map(([at]) => at)))].sort((a, b) => a - b);
   return [
@@ -40,7 +40,7 @@ export function together(histories) {
   ];
 }
 
-/** By how much a level grows in a second, over the whole of what is known. */
+/** Growth per second over the whole history. */
 export function trend(details) {
   const found = pairs(details);
   if (found.length < 2) return 0;

@@ -1,4 +1,4 @@
-/** Light or dark, before anything is drawn. Kept in this browser; "system" follows the machine. */
+/** Sets the light or dark theme before the first rendering. Saved in this browser; "system" follows the operating system. */
 const KEY = "leveret.theme";
 
 export function currentTheme() {
@@ -14,7 +14,7 @@ export function setTheme(theme) {
     localStorage.setItem(KEY, theme);
     document.documentElement.dataset.theme = theme;
   }
-  window.dispatchEvent(new Event("theme"));  // for what is drawn on a canvas
+  window.dispatchEvent(new Event("theme"));  // for canvas drawings
 }
 
 setTheme(currentTheme());

@@ -1,4 +1,4 @@
-/** Where dead letters go, of everything that there is; it changes seldom, and is looked up when a page is opened. */
+/** Where dead letters go. This rarely changes, so it is loaded once when a page opens. */
 import { useMemo } from "preact/hooks";
 import { path } from "./api.js";
 import { deadLetterWays } from "./judge.js";

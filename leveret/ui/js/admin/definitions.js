@@ -1,4 +1,4 @@
-/** Definitions: everything that is declared, as a file; to be saved, looked at, and brought back. */
+/** Definitions: everything that is declared, as a file to download, preview and upload. */
 import { useState } from "preact/hooks";
 import { get, path, post } from "../api.js";
 import { Fault, Section } from "../components/basic.js";
@@ -19,7 +19,7 @@ const SECTIONS = {
   parameters: ["parameter"],
   global_parameters: ["global parameter"],
 };
-const NAMES = 12;  // that the preview shows of each section
+const NAMES = 12;  // names that the preview shows of each section
 
 export function Definitions() {
   return html`<${Download} /><${Upload} />`;
@@ -41,15 +41,15 @@ function Download() {
     }
   }
   return html`<${Section} title="Download">
-    <p class="faint about">Users with the hashes of their passwords, virtual hosts, permissions, policies, exchanges, queues and bindings. No messages.</p>
+    <p class="faint about">Users with their password hashes, virtual hosts, permissions, policies, exchanges, queues and bindings, but no messages.</p>
     <div class="filter">
       <select aria-label="What to download" onChange=${(event) => setVhost(event.target.value)}><option value="">Everything</option>${vhosts.map((name) => html`<option key=${name} value=${name}>Only ${name}</option>`)}</select>
-      <button type="button" disabled=${isBusy} onClick=${download}>${isBusy ? "Asking…" : "Download definitions"}</button>
+      <button type="button" disabled=${isBusy} onClick=${download}>${isBusy ? "Downloading…" : "Download definitions"}</button>
     </div>
   <//>`;
 }
 
-/** Let the browser save a text as a file. */
+/** Make the browser save a text as a file. */
 function save(text, name) {
   const address = URL.createObjectURL(new Blob([text], { type: "application/json" }));
   const link = document.createElement("a");
@@ -59,7 +59,7 @@ function save(text, name) {
   setTimeout(() => URL.revokeObjectURL(address), 1000);
 }
 
-/** What a file holds: [[section, entries], …]. */
+/** The known sections of a file: [[section, entries], …]. */
 function holds(content) {
   return Object.keys(SECTIONS).filter((section) => Array.isArray(content[section]) && content[section].length).map((section) => [section, content[section]]);
 }
@@ -89,10 +89,10 @@ function Upload() {
     if (!chosen) return;
     try {
       const content = JSON.parse(await chosen.text());
-      if (typeof content !== "object" || content === null || Array.isArray(content)) throw new Error("it is no object");
+      if (typeof content !== "object" || content === null || Array.isArray(content)) throw new Error("not an object");
       setFile({ name: chosen.name, content });
     } catch {
-      setError(new Error(`${chosen.name} is no JSON file of definitions`));
+      setError(new Error(`${chosen.name} is not a JSON file of definitions`));
     }
   }
   async function bring(isTrial) {
@@ -111,15 +111,15 @@ function Upload() {
   const found = file ? holds(file.content) : [];
   const number = found.reduce((sum, [, entries]) => sum + entries.length, 0);
   return html`<${Section} title="Upload">
-    <p class="faint about">What the file has and the broker does not is made. What both have is as in the file afterwards; a queue or exchange that differs stays as it is, and is told. Nothing is deleted.</p>
+    <p class="faint about">Entries that the broker does not have are created. Existing entries are changed to match the file, except queues and exchanges: those that differ stay unchanged and are reported. Nothing is deleted.</p>
     <div class="filter">
       <input type="file" aria-label="File of definitions" accept=".json,application/json" onChange=${choose} />
-      ${file && html`<select aria-label="Where to" onChange=${(event) => (setVhost(event.target.value), setResult(null))}><option value="">Into the virtual hosts that it names</option>${vhosts.map((name) => html`<option key=${name} value=${name}>Into ${name}</option>`)}</select>`}
+      ${file && html`<select aria-label="Import into" onChange=${(event) => (setVhost(event.target.value), setResult(null))}><option value="">Into the virtual hosts in the file</option>${vhosts.map((name) => html`<option key=${name} value=${name}>Into ${name}</option>`)}</select>`}
     </div>
     ${file && html`<div class="preview">
-      <h3>${found.length ? `${file.name} holds ${plural(number, "entry", "entries")}` : `${file.name} holds nothing that is known`}</h3>
+      <h3>${found.length ? `${file.name} contains ${plural(number, "entry", "entries")}` : `${file.name} contains no known entries`}</h3>
       <dl class="facts">${found.map(([section, entries]) => html`<div key=${section}><dt>${counted(section, entries.length)}</dt><dd class="small">${entries.slice(0, NAMES).map((entry) => nameOf(section, entry)).join(", ")}${entries.length > NAMES ? ` and ${count(entries.length - NAMES)} more` : ""}</dd></div>`)}</dl>
-      ${found.length > 0 && html`<div class="actions"><button type="button" disabled=${isBusy} onClick=${() => bring(true)}>Try it out</button><button type="button" class="primary" disabled=${isBusy} onClick=${() => bring(false)}>${isBusy ? "Working…" : `Import ${plural(number, "entry", "entries")}`}</button></div>`}
+      ${found.length > 0 && html`<div class="actions"><button type="button" disabled=${isBusy} onClick=${() => bring(true)}>Dry run</button><button type="button" class="primary" disabled=${isBusy} onClick=${() => bring(false)}>${isBusy ? "Working…" : `Import ${plural(number, "entry", "entries")}`}</button></div>`}
     </div>`}
     ${error && html`<${Fault} error=${error} what="The definitions were not imported." />`}
     ${result && html`<${Result} result=${result} />`}
@@ -130,8 +130,8 @@ function Result({ result }) {
   const { applied = {}, errors = [], notes = [], isTrial } = result;
   const parts = Object.entries(applied).filter(([, number]) => number).map(([section, number]) => counted(section, number));
   return html`<div class=${classes("imported", { trouble: errors.length })} role="status">
-    <h3 class=${errors.length ? "of-trouble" : "of-out"}>${isTrial ? "Nothing was changed. " : ""}${errors.length ? `${plural(errors.length, "entry", "entries")} ${isTrial ? "would be" : errors.length === 1 ? "was" : "were"} refused` : isTrial ? "All of it would be imported" : "All of it was imported"}</h3>
-    ${parts.length > 0 && html`<p>${isTrial ? "This would be applied: " : "Applied: "}${parts.join(", ")}.</p>`}
+    <h3 class=${errors.length ? "of-trouble" : "of-out"}>${isTrial ? "Nothing was changed. " : ""}${errors.length ? `${plural(errors.length, "entry", "entries")} ${isTrial ? "would be" : errors.length === 1 ? "was" : "were"} refused` : isTrial ? "All entries would be imported" : "All entries were imported"}</h3>
+    ${parts.length > 0 && html`<p>${isTrial ? "Would be applied: " : "Applied: "}${parts.join(", ")}.</p>`}
     ${errors.length > 0 && html`<ul class="plain">${errors.map(({ path: where, reason }) => html`<li key=${where}><code>${where}</code> ${reason}</li>`)}</ul>`}
     ${notes.length > 0 && html`<details><summary>${plural(notes.length, "note")}</summary><ul class="plain">${notes.map(({ path: where, reason }, at) => html`<li key=${at}><code>${where}</code> ${reason}</li>`)}</ul></details>`}
   </div>`;

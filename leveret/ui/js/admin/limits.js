@@ -23,14 +23,14 @@ function means(name, value, known) {
   return value === 0 ? `no ${known[name] ?? name} at all` : `at most ${count(value)} ${known[name] ?? name}`;
 }
 
-/** The limits of one user or virtual host, where they can be changed. what: "user" or "vhost". */
+/** The limits of one user or virtual host, with buttons to change them. what: "user" or "vhost". */
 export function LimitsOf({ what, name, limits, known, done }) {
   const [isOpen, setOpen] = useState(false);
   const found = Object.entries(limits);
   return html`<${Section} title="Limits" actions=${may("administrator") && html`<button type="button" onClick=${() => setOpen(true)}>Set a limit</button>`}>
     ${found.length
-      ? html`<ul class="plain">${found.map(([limit, value]) => html`<li key=${limit}>${means(limit, value, known)} ${may("administrator") && html`<button type="button" class="quiet" aria-label=${`Lift ${limit}`} onClick=${() => lift(what, name, limit, done)}>Lift</button>`}</li>`)}</ul>`
-      : html`<p class="faint">It has none.</p>`}
+      ? html`<ul class="plain">${found.map(([limit, value]) => html`<li key=${limit}>${means(limit, value, known)} ${may("administrator") && html`<button type="button" class="quiet" aria-label=${`Remove ${limit}`} onClick=${() => lift(what, name, limit, done)}>Remove</button>`}</li>`)}</ul>`
+      : html`<p class="faint">No limits.</p>`}
     ${isOpen && html`<${SetLimit} what=${what} name=${name} close=${() => setOpen(false)} done=${done} />`}
   <//>`;
 }
@@ -38,7 +38,7 @@ export function LimitsOf({ what, name, limits, known, done }) {
 async function lift(what, name, limit, done) {
   try {
     await remove(path(WHERE[what], name, limit));
-    say(`The limit ${limit} of ${name} was lifted.`);
+    say(`The limit ${limit} of ${name} was removed.`);
     done();
   } catch (error) {
     say(error.message, "trouble");
@@ -51,12 +51,12 @@ function SetLimit({ what, name, names, close, done }) {
     const whose = name ?? data.get("name");
     await put(path(WHERE[what], whose, data.get("limit")), { value: Number(data.get("value")) });
     done();
-    return `${whose} has ${means(data.get("limit"), Number(data.get("value")), known)} now.`;
+    return `${whose} may now have ${means(data.get("limit"), Number(data.get("value")), known)}.`;
   }
   return html`<${ActDialog} title=${name ? `Set a limit of ${name}` : `Set a limit of a ${WORDS[what]}`} verb="Set the limit" act=${act} close=${close}>
     ${!name && html`<${Field} label=${what === "user" ? "User" : "Virtual host"}><select name="name" autofocus>${names.map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select><//>`}
-    <${Field} label="Of what"><select name="limit">${Object.entries(known).map(([id, word]) => html`<option key=${id} value=${id}>${word}</option>`)}</select><//>
-    <${Field} label="How many" hint="0 allows none. What is there already stays."><input name="value" type="number" min="0" step="1" required /><//>
+    <${Field} label="Limit"><select name="limit">${Object.entries(known).map(([id, word]) => html`<option key=${id} value=${id}>${word}</option>`)}</select><//>
+    <${Field} label="Maximum" hint="0 allows none. Existing ones stay."><input name="value" type="number" min="0" step="1" required /><//>
   <//>`;
 }
 
@@ -67,14 +67,14 @@ function Several({ what, rows, names, done, keyName }) {
   const flat = rows.flatMap((each) => Object.entries(each.value).map(([limit, value]) => ({ name: each[keyName], limit, value })));
   const columns = [
     { id: "name", label: what === "user" ? "User" : "Virtual host", isWide: true, value: (each) => each.name, cell: (each) => html`<${Name} name=${each.name} to=${href("admin", `${what}s`, each.name)} />` },
-    { id: "limit", label: "May have", value: (each) => each.limit, cell: (each) => html`<span title=${each.limit}>${means(each.limit, each.value, known)}</span>` },
-    { id: "act", label: "", isNumber: true, cell: (each) => may("administrator") && html`<button type="button" class="quiet" aria-label=${`Lift ${each.limit} of ${each.name}`} onClick=${() => lift(what, each.name, each.limit, done)}>Lift</button>` },
+    { id: "limit", label: "Limit", value: (each) => each.limit, cell: (each) => html`<span title=${each.limit}>${means(each.limit, each.value, known)}</span>` },
+    { id: "act", label: "", isNumber: true, cell: (each) => may("administrator") && html`<button type="button" class="quiet" aria-label=${`Remove ${each.limit} of ${each.name}`} onClick=${() => lift(what, each.name, each.limit, done)}>Remove</button>` },
   ];
-  const title = what === "user" ? "Of users" : "Of virtual hosts";
+  const title = what === "user" ? "Limits of users" : "Limits of virtual hosts";
   return html`<${Section} title=${title} actions=${may("administrator") && names.length > 0 && html`<button type="button" onClick=${() => setOpen(true)}>Set a limit</button>`}>
     ${flat.length
-      ? html`<${Table} name=${`Limits ${title.toLowerCase()}`} rows=${flat} keyOf=${(each) => `${each.name} ${each.limit}`} columns=${columns} order=${order} />`
-      : html`<${Empty} title=${`No ${WORDS[what]} has limits`}>${what === "user" ? "A limit keeps one user from opening too many connections or channels." : "A limit keeps one virtual host from taking more than its part: connections, queues, exchanges, bindings, consumers."}<//>`}
+      ? html`<${Table} name=${title} rows=${flat} keyOf=${(each) => `${each.name} ${each.limit}`} columns=${columns} order=${order} />`
+      : html`<${Empty} title=${`No ${WORDS[what]} has limits`}>${what === "user" ? "A limit keeps one user from opening too many connections or channels." : "A limit keeps one virtual host from using too many connections, queues, exchanges, bindings or consumers."}<//>`}
     ${isOpen && html`<${SetLimit} what=${what} names=${names} close=${() => setOpen(false)} done=${done} />`}
   <//>`;
 }

@@ -1,4 +1,4 @@
-/** Policies and operator policies: what they say, and what they apply to. */
+/** Policies and operator policies: their definitions, and what they apply to. */
 import { useMemo, useState } from "preact/hooks";
 import { may, path, put, remove, usualVhost } from "../api.js";
 import { Allowed, Empty, Fault, Waiting } from "../components/basic.js";
@@ -11,7 +11,7 @@ import { useLive } from "../live.js";
 import { href, setQuery } from "../router.js";
 import { KEYS, TARGETS, matching, valueOf } from "./policy-keys.js";
 
-const SHOWN = 6;  // names of what a policy applies to
+const SHOWN = 6;  // names shown of what a policy applies to
 const UNITS = { ms: "In milliseconds.", bytes: "In bytes." };
 const keyOf = (each) => `${each.vhost} ${each.name}`;
 
@@ -41,9 +41,9 @@ export function Policies({ query, isOperator = false }) {
   const ofVhost = (vhost) => things.filter((each) => each.vhost === vhost);
   const columns = [
     { id: "name", label: "Policy", value: (each) => each.name, cell: (each) => html`<a class="name mono row-link cut" title=${each.name} href=${href("admin", where, { vhost: query.vhost, policy: each.name, of: each.vhost })}>${each.name}</a>` },
-    { id: "vhost", label: "In", value: (each) => each.vhost, cell: (each) => html`<span class="mono faint cut">${each.vhost}</span>`, narrow: "hide" },
-    { id: "pattern", label: "Names that fit", value: (each) => each.pattern, cell: (each) => html`<code class="cut" title=${each.pattern}>${each.pattern}</code>` },
-    { id: "says", label: "Says", isWide: true, cell: (each) => html`<${Says} definition=${each.definition} />`, narrow: "hide" },
+    { id: "vhost", label: "Virtual host", value: (each) => each.vhost, cell: (each) => html`<span class="mono faint cut">${each.vhost}</span>`, narrow: "hide" },
+    { id: "pattern", label: "Pattern", value: (each) => each.pattern, cell: (each) => html`<code class="cut" title=${each.pattern}>${each.pattern}</code>` },
+    { id: "says", label: "Definition", isWide: true, cell: (each) => html`<${Says} definition=${each.definition} />`, narrow: "hide" },
     { id: "applies", label: "Applies to", value: (each) => matching(ofVhost(each.vhost), each.pattern, each["apply-to"])?.length ?? -1, cell: (each) => html`<${Applies} found=${matching(ofVhost(each.vhost), each.pattern, each["apply-to"])} target=${each["apply-to"]} />`, narrow: "hide" },
     { id: "priority", label: "Priority", isNumber: true, value: (each) => each.priority, cell: (each) => each.priority, narrow: "hide" },
     { id: "act", label: "", isNumber: true, cell: (each) => may(tag) && html`<button type="button" class="quiet" aria-label=${`Delete ${each.name}`} onClick=${() => setDeleting(each)}>Delete</button>`, narrow: "hide" },
@@ -52,15 +52,15 @@ export function Policies({ query, isOperator = false }) {
   if (!policies.data) return policies.error ? html`<${Fault} error=${policies.error} what="The policies could not be read." again=${policies.reload} />` : html`<${Waiting} />`;
   return html`
     <p class="faint about">${isOperator
-      ? "An operator policy limits what policies and clients ask for: of two limits the lower counts. It is for those who run the broker."
-      : "A policy says how queues and exchanges work, without a change to any client. One policy applies to each: the one with the highest priority of those that fit."}</p>
+      ? "An operator policy restricts what policies and clients may request: of two limits, the lower applies. It is for operators of the broker."
+      : "A policy configures queues and exchanges without changing clients. One policy applies to each of them: the matching one with the highest priority."}</p>
     <${Filter} what="policies">
       <${VhostChoice} /><span class="faint" role="status">${plural(shown.length, noun, isOperator ? "operator policies" : "policies")}</span><span class="grow"></span>
       <${Allowed} tag=${tag}><button type="button" class="primary" onClick=${() => setChanging({})}>Add ${isOperator ? "an operator policy" : "a policy"}</button><//>
     <//>
     ${shown.length
       ? html`<${Table} name=${isOperator ? "Operator policies" : "Policies"} rows=${shown} keyOf=${keyOf} columns=${columns} order=${order} about=${`${query.q} ${query.vhost}`} openAt=${(each) => href("admin", where, { vhost: query.vhost, policy: each.name, of: each.vhost })} />`
-      : html`<${Empty} title=${rows.length ? "No policy is like that" : `There is no ${noun}`}>${isOperator ? "With one, nobody can declare a queue that takes all memory, for example." : "With one, all queues whose names begin with orders can have a dead-letter exchange, for example."}<//>`}
+      : html`<${Empty} title=${rows.length ? "No matching policies" : `No ${isOperator ? "operator policies" : "policies"}`}>${isOperator ? "For example, one can prevent clients from declaring queues that use all memory." : "For example, one can give a dead-letter exchange to all queues whose names begin with orders."}<//>`}
     ${(changing || edited) && html`<${Change} key=${edited?.name ?? ""} found=${edited ?? null} isOperator=${isOperator} vhost=${query.vhost} policies=${rows} isReadOnly=${!may(tag)} close=${close} done=${policies.reload} />`}
     ${deleting && html`<${Delete} policy=${deleting} where=${where} noun=${noun} applies=${matching(ofVhost(deleting.vhost), deleting.pattern, deleting["apply-to"])} close=${() => setDeleting(null)} done=${policies.reload} />`}`;
 }
@@ -78,15 +78,15 @@ function counted(found) {
 }
 
 function Applies({ found }) {
-  if (!found) return html`<span class="faint" title="The pattern cannot be tried in a browser">–</span>`;
+  if (!found) return html`<span class="faint" title="The pattern cannot be tested in a browser">–</span>`;
   return html`<span class=${found.length ? "" : "faint"} title=${found.map(({ name }) => name).slice(0, 40).join("\n")}>${counted(found)}</span>`;
 }
 
-/** What a pattern that is being typed would apply to, and what of it a policy with a higher priority has. */
+/** What the typed pattern would apply to, and how much of it a policy with a higher priority covers. */
 function Trial({ pattern, target, things, others, priority }) {
-  if (!pattern) return html`<p class="faint small">Type a pattern, and this line says what it fits.</p>`;
+  if (!pattern) return html`<p class="faint small">Type a pattern to see what it matches.</p>`;
   const found = matching(things, pattern, target);
-  if (!found) return html`<p class="of-ready small" role="status">This pattern cannot be tried here. The broker says whether it is right.</p>`;
+  if (!found) return html`<p class="of-ready small" role="status">This pattern cannot be tested here. The broker checks whether it is valid.</p>`;
   const names = found.slice(0, SHOWN).map(({ name }) => name);
   const above = others.filter((each) => each.priority > priority);
   const taken = found.filter((thing) => above.some((each) => matching([thing], each.pattern, each["apply-to"])?.length));
@@ -112,17 +112,17 @@ function Change({ found, isOperator, vhost, policies, isReadOnly, close, done })
 
   async function act(data) {
     const name = found?.name ?? data.get("name");
-    if (!found && policies.some((each) => each.vhost === where && each.name === name)) throw new Error(`there is a policy ${name} in ${where} already`);
+    if (!found && policies.some((each) => each.vhost === where && each.name === name)) throw new Error(`the policy ${name} already exists in ${where}`);
     const definition = {};
     for (const { key, value } of rows) {
       if (!key.trim()) continue;
       if (!value.trim() && KEYS[key]?.kind !== "text") throw new Error(`${key} has no value`);
       definition[key.trim()] = valueOf(key.trim(), value);
     }
-    if (!Object.keys(definition).length) throw new Error("the policy says nothing: choose a key and give it a value");
+    if (!Object.keys(definition).length) throw new Error("the definition is empty: choose a key and give it a value");
     await put(path(kind, where, name), { pattern, "apply-to": target, priority: Number(priority), definition });
     done();
-    return `The policy ${name} is in force.`;
+    return `The policy ${name} was set.`;
   }
   const change = (id, changes) => setRows((old) => old.map((row) => (row.id === id ? { ...row, ...changes } : row)));
   const add = (key = "") => setRows((old) => [...old.filter((row) => row.key || row.value), { id: Date.now() + old.length, key, value: "" }]);
@@ -133,14 +133,14 @@ function Change({ found, isOperator, vhost, policies, isReadOnly, close, done })
       ${!found && html`<${Field} label="Name"><input name="name" required autofocus class="mono" autocomplete="off" /><//>`}
       ${!found && vhosts.length > 1 && html`<${Field} label="Virtual host"><select onChange=${(event) => setWhere(event.target.value)}>${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === where}>${name}</option>`)}</select><//>`}
       <${Field} label="Applies to"><select onChange=${(event) => setTarget(event.target.value)}>${TARGETS.map(([value, text]) => html`<option key=${value} value=${value} selected=${value === target}>${text}</option>`)}${!TARGETS.some(([value]) => value === target) && html`<option selected>${target}</option>`}</select><//>
-      <${Field} label="Priority" hint="The highest counts."><input type="number" step="1" value=${priority} onInput=${(event) => setPriority(event.target.value)} /><//>
+      <${Field} label="Priority" hint="The highest applies."><input type="number" step="1" value=${priority} onInput=${(event) => setPriority(event.target.value)} /><//>
     </div>
     <div>
-      <${Field} label="Names that fit" hint="A regular expression, searched in the name: ^orders fits names that begin with orders."><input name="pattern" required class="mono" value=${pattern} onInput=${(event) => setPattern(event.target.value)} autocomplete="off" spellcheck="false" /><//>
+      <${Field} label="Pattern" hint="A regular expression, searched in the name: ^orders matches names that begin with orders."><input name="pattern" required class="mono" value=${pattern} onInput=${(event) => setPattern(event.target.value)} autocomplete="off" spellcheck="false" /><//>
       <${Trial} pattern=${pattern} target=${target} things=${things} others=${others} priority=${Number(priority)} />
     </div>
     <fieldset class="definition">
-      <legend>What it says</legend>
+      <legend>Definition</legend>
       ${rows.map((row) => html`<${Row} key=${row.id} row=${row} isOperator=${isOperator} change=${(changes) => change(row.id, changes)} remove=${() => setRows((old) => old.filter((each) => each.id !== row.id))} />`)}
       <datalist id="policy-keys">${remaining.map(([key, { about }]) => html`<option key=${key} value=${key}>${about}</option>`)}</datalist>
       <p class="suggestions">${remaining.filter(([, { of }]) => (target === "exchanges" ? of === "exchanges" : of !== "exchanges" || target === "all")).map(([key, { about }]) => html`<button key=${key} type="button" class="tag" title=${about} onClick=${() => add(key)}>${key}</button>`)}<button type="button" class="link small" onClick=${() => add()}>another key</button></p>
@@ -157,7 +157,7 @@ function Row({ row, change, remove }) {
       ? html`<select aria-label=${`Value of ${label}`} onChange=${(event) => change({ value: event.target.value })}><option value="" selected=${!row.value}>Choose…</option>${known.choices.map((each) => html`<option key=${each} value=${each} selected=${each === row.value}>${each}</option>`)}</select>`
       : html`<input class="mono" aria-label=${`Value of ${label}`} placeholder=${known?.unit ?? "Value"} inputmode=${known?.kind === "number" ? "decimal" : undefined} value=${row.value} onInput=${(event) => change({ value: event.target.value })} autocomplete="off" />`}
     <button type="button" class="quiet" aria-label=${`Remove ${label}`} onClick=${remove}>✕</button>
-    <small class="faint">${known ? [known.about, UNITS[known.unit]].filter(Boolean).join(" ") : row.key ? "Not known here. The broker says whether it takes it." : "Choose one of those below, or type one."}</small>
+    <small class="faint">${known ? [known.about, UNITS[known.unit]].filter(Boolean).join(" ") : row.key ? "Unknown here. The broker checks whether it is valid." : "Choose a key below, or type one."}</small>
   </div>`;
 }
 
@@ -168,6 +168,6 @@ function Delete({ policy, where, noun, applies, close, done }) {
     return `The ${noun} ${policy.name} was deleted.`;
   }
   return html`<${ActDialog} title=${`Delete the ${noun}`} verb=${`Delete ${policy.name}`} isDanger act=${act} close=${close}>
-    <p>What <code>${policy.name}</code> applies to (${applies ? counted(applies) : "what fits its pattern"}) is free of it at once. The policy with the next priority takes its place, if there is one.</p>
+    <p><code>${policy.name}</code> will no longer apply to ${applies ? counted(applies) : "what matches its pattern"}, with immediate effect. The matching policy with the next lower priority takes its place, if there is one.</p>
   <//>`;
 }

@@ -1,4 +1,4 @@
-/** One user: its tags, what it may do and where, its limits, and what it has open. */
+/** One user: tags, permissions, limits and connections. */
 import { useState } from "preact/hooks";
 import { path, post, remove, session } from "../api.js";
 import { Empty, Facts, Fault, Heading, Section, Tag, Waiting } from "../components/basic.js";
@@ -23,27 +23,27 @@ export function User({ name }) {
   const kind = html`<a href=${href("admin", "users")}>Users</a>`;
   if (!user.data) {
     return user.error
-      ? html`<${Heading} kind=${kind} title=${name} /><${Fault} error=${user.error} what=${user.error.status === 404 ? "There is no such user." : "The user could not be read."} again=${user.reload} />`
+      ? html`<${Heading} kind=${kind} title=${name} /><${Fault} error=${user.error} what=${user.error.status === 404 ? "This user does not exist." : "The user could not be read."} again=${user.reload} />`
       : html`<${Waiting} />`;
   }
   const data = user.data;
   const close = () => setOpen(null);
   const isOneself = name === session.value.name;
   return html`
-    <${Heading} kind=${kind} title=${name} tags=${data.tags.length ? data.tags.map((tag) => html`<${Tag} key=${tag}>${tag}<//>`) : html`<span class="faint">no tags: it cannot log in here</span>`}>
+    <${Heading} kind=${kind} title=${name} tags=${data.tags.length ? data.tags.map((tag) => html`<${Tag} key=${tag}>${tag}<//>`) : html`<span class="faint">no tags: cannot log in here</span>`}>
       <button type="button" onClick=${() => setOpen("password")}>Set the password</button>
       <button type="button" onClick=${() => setOpen("tags")}>Change tags</button>
       <button type="button" class="danger" onClick=${() => setOpen("delete")}>Delete</button>
     <//>
-    ${user.error && html`<${Fault} error=${user.error} what=${user.error.status === 404 ? "There is no such user any more." : "What you see is old."} />`}
+    ${user.error && html`<${Fault} error=${user.error} what=${user.error.status === 404 ? "This user no longer exists." : "This data is out of date."} />`}
     <${Facts} rows=${[
-      ["Password", data.password_hash ? "set" : "none: nobody can log in as this user with a password"],
+      ["Password", data.password_hash ? "set" : "none: this user cannot log in with a password"],
       ["Open connections", connections.data && html`<a href=${href("connections", { user: name })}>${plural(connections.data.length, "connection")}</a>`],
     ]} />
-    <${Section} title="What it may do" actions=${html`<button type="button" onClick=${() => setOpen("may")}>Add a virtual host</button>`}>
+    <${Section} title="Permissions" actions=${html`<button type="button" onClick=${() => setOpen("may")}>Add a virtual host</button>`}>
       <${Permissions} name=${name} found=${permissions.data ?? []} done=${permissions.reload} />
     <//>
-    <${Section} title="Routing keys" note="restrictions with topic exchanges" actions=${vhosts.length > 0 && html`<button type="button" onClick=${() => setOpen("topic")}>Restrict</button>`}>
+    <${Section} title="Routing keys" note="restrictions for topic exchanges" actions=${vhosts.length > 0 && html`<button type="button" onClick=${() => setOpen("topic")}>Restrict</button>`}>
       <${Topics} name=${name} found=${topics.data ?? []} done=${topics.reload} />
     <//>
     <${LimitsOf} what="user" name=${name} limits=${data.limits} known=${USER_LIMITS} done=${user.reload} />
@@ -61,11 +61,11 @@ function Permissions({ name, found, done }) {
     ${found.length
       ? html`<ul class="sentences" aria-label=${`Permissions of ${name}`}>${found.map(
           (each) => html`<li key=${each.vhost}>
-            <span title=${`configure ${each.configure}, write ${each.write}, read ${each.read}`}>In <a class="mono" href=${href("admin", "vhosts", each.vhost)}>${breakable(each.vhost)}</a> it <${Sentence} ...${each} />.</span>
-            <span><button type="button" class="quiet" aria-label=${`Change in ${each.vhost}`} onClick=${() => setChanging(each)}>Change</button><button type="button" class="quiet" aria-label=${`Take away in ${each.vhost}`} onClick=${() => setClearing(each)}>Take away</button></span>
+            <span title=${`configure ${each.configure}, write ${each.write}, read ${each.read}`}>In <a class="mono" href=${href("admin", "vhosts", each.vhost)}>${breakable(each.vhost)}</a>, the user <${Sentence} ...${each} />.</span>
+            <span><button type="button" class="quiet" aria-label=${`Change in ${each.vhost}`} onClick=${() => setChanging(each)}>Change</button><button type="button" class="quiet" aria-label=${`Remove in ${each.vhost}`} onClick=${() => setClearing(each)}>Remove</button></span>
           </li>`,
         )}</ul>`
-      : html`<${Empty} title="It may enter no virtual host">Its clients are refused, whatever they want. Permissions are given for each virtual host.<//>`}
+      : html`<${Empty} title="No access to any virtual host">The user has no access until you grant permissions, separately for each virtual host.<//>`}
     ${changing && html`<${SetPermissions} user=${name} vhost=${changing.vhost} found=${changing} close=${() => setChanging(null)} done=${done} />`}
     ${clearing && html`<${ClearPermissions} user=${name} vhost=${clearing.vhost} close=${() => setClearing(null)} done=${done} />`}`;
 }
@@ -74,17 +74,17 @@ function Topics({ name, found, done }) {
   async function lift(each) {
     try {
       await remove(path("topic-permissions", each.vhost, name, each.exchange));
-      say(`${name} may use any routing key with ${each.exchange}.`);
+      say(`${name} may now use any routing key with ${each.exchange}.`);
       done();
     } catch (error) {
       say(error.message, "trouble");
     }
   }
-  if (!found.length) return html`<p class="faint">It may use any routing key.</p>`;
+  if (!found.length) return html`<p class="faint">No restrictions: any routing key is allowed.</p>`;
   return html`<ul class="sentences" aria-label=${`Topic permissions of ${name}`}>${found.map(
     (each) => html`<li key=${`${each.vhost} ${each.exchange}`}>
-      <span>With <a class="mono" href=${href("exchanges", each.vhost, each.exchange)}>${breakable(each.exchange)}</a> in ${each.vhost} it may publish with keys that fit <code>${each.write}</code>, and bind with keys that fit <code>${each.read}</code>.</span>
-      <span><button type="button" class="quiet" aria-label=${`Lift with ${each.exchange}`} onClick=${() => lift(each)}>Lift</button></span>
+      <span>With <a class="mono" href=${href("exchanges", each.vhost, each.exchange)}>${breakable(each.exchange)}</a> in ${each.vhost}, the user may publish with keys that match <code>${each.write}</code>, and bind with keys that match <code>${each.read}</code>.</span>
+      <span><button type="button" class="quiet" aria-label=${`Remove for ${each.exchange}`} onClick=${() => lift(each)}>Remove</button></span>
     </li>`,
   )}</ul>`;
 }
@@ -97,7 +97,7 @@ function Password({ name, isOneself, close, done }) {
     return `The password of ${name} was set.`;
   }
   return html`<${ActDialog} title=${`Set the password of ${name}`} verb="Set the password" act=${act} close=${close}>
-    <p>Connections stay open. Whoever connects from now on needs the new password.${isOneself && " You have to log in again."}</p>
+    <p>Existing connections stay open. New connections need the new password.${isOneself && " You have to log in again."}</p>
     <${Field} label="Password"><input name="password" type=${isShown ? "text" : "password"} required autofocus autocomplete="new-password" class="mono" /><//>
     <label class="check"><input type="checkbox" checked=${isShown} onChange=${() => setShown(!isShown)} /> Show the password</label>
   <//>`;
@@ -112,11 +112,11 @@ function Tagging({ user, isOneself, close, done }) {
     return `The tags of ${user.name} were changed.`;
   }
   return html`<${ActDialog} title=${`Tags of ${user.name}`} verb="Set tags" act=${act} close=${close}>
-    ${isOneself && html`<p class="of-ready">This is you. Without <code>administrator</code> you cannot undo it.</p>`}
-    <fieldset class="radios"><legend>What it may do here and with the API</legend>
-      ${TAGS.slice(1).map(([id, name, about]) => html`<label key=${id} class="check"><input type="checkbox" name="tag" value=${id} defaultChecked=${user.tags.includes(id)} /> <span><b>${name}</b> <span class="faint">${about}</span></span></label>`)}
+    ${isOneself && html`<p class="of-ready">This is your own user. Without the tag <code>administrator</code> you cannot undo this change.</p>`}
+    <fieldset class="radios"><legend>Access to this UI and the API</legend>
+      ${TAGS.slice(1).map(([id, name, about]) => html`<label key=${id} class="check"><input type="checkbox" name="tag" defaultValue=${id} checked=${user.tags.includes(id)} /> <span><b>${name}</b> <span class="faint">${about}</span></span></label>`)}
     </fieldset>
-    <${Field} label="Other tags" hint="With commas between them. They mean nothing to the broker."><input name="others" class="mono" defaultValue=${user.tags.filter((tag) => !known.includes(tag)).join(", ")} /><//>
+    <${Field} label="Other tags" hint="Separated by commas. The broker ignores them."><input name="others" class="mono" defaultValue=${user.tags.filter((tag) => !known.includes(tag)).join(", ")} /><//>
   <//>`;
 }
 
@@ -127,7 +127,7 @@ function Delete({ name, connections, isOneself, close }) {
     return `The user ${name} was deleted.`;
   }
   return html`<${ActDialog} title="Delete the user" verb="Delete the user" isDanger act=${act} close=${close}>
-    <p>The user <code>${name}</code> and its permissions will be deleted${connections > 0 && html`, and its <b>${plural(connections, "connection")}</b> closed`}. Queues and messages stay.${isOneself && html` <b class="of-trouble">This is you.</b>`}</p>
+    <p>The user <code>${name}</code> and its permissions will be deleted${connections > 0 && html`, and its <b>${plural(connections, "connection")}</b> closed`}. Queues and messages stay.${isOneself && html` <b class="of-trouble">This is your own user.</b>`}</p>
     <${TypedName} what="user" name=${name} />
   <//>`;
 }

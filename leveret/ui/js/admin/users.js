@@ -1,4 +1,4 @@
-/** Users: who there is, and what they may do. */
+/** Users and their permissions. */
 import { useMemo, useState } from "preact/hooks";
 import { path, put } from "../api.js";
 import { Empty, Fault, Name, Tag, Waiting } from "../components/basic.js";
@@ -11,13 +11,13 @@ import { useLive } from "../live.js";
 import { go, href } from "../router.js";
 import { Choosing, Sentence, patternsOf } from "./permissions.js";
 
-/** Tags, and what they let a user do with this page and the API. */
+/** Tags, and the access to this UI and the API that they give. */
 export const TAGS = [
-  ["", "None", "May not log in here. Applications need no tag."],
-  ["management", "management", "Sees and uses its own virtual hosts."],
-  ["policymaker", "policymaker", "The same, and policies, and how queues work."],
-  ["monitoring", "monitoring", "Sees everything: all connections, the node."],
-  ["administrator", "administrator", "May do everything."],
+  ["", "None", "Cannot log in here. Applications need no tag."],
+  ["management", "management", "Can view and use the virtual hosts in which it has permissions."],
+  ["policymaker", "policymaker", "The same, and can change policies and the settings of queues."],
+  ["monitoring", "monitoring", "The same, and can view everything: all connections, the node."],
+  ["administrator", "administrator", "Can view and change everything."],
 ];
 
 export function Users({ query }) {
@@ -36,16 +36,16 @@ export function Users({ query }) {
     { id: "name", label: "User", value: ({ user }) => user.name, cell: ({ user }) => html`<span class="cut"><${Name} name=${user.name} to=${href("admin", "users", user.name)} /></span>` },
     { id: "tags", label: "Tags", value: ({ user }) => user.tags.join(), cell: ({ user }) => (user.tags.length ? user.tags.map((tag) => html`<${Tag} key=${tag}>${tag}<//> `) : html`<span class="faint">none</span>`), narrow: "hide" },
     { id: "may", label: "Permissions", isWide: true, value: (row) => row.may.length, cell: (row) => html`<${May} found=${row.may} />` },
-    { id: "password", label: "Password", value: ({ user }) => Boolean(user.password_hash), cell: ({ user }) => (user.password_hash ? "set" : html`<span class="faint" title="Nobody can log in as this user with a password">none</span>`), narrow: "hide" },
+    { id: "password", label: "Password", value: ({ user }) => Boolean(user.password_hash), cell: ({ user }) => (user.password_hash ? "set" : html`<span class="faint" title="This user cannot log in with a password">none</span>`), narrow: "hide" },
     { id: "limits", label: "Limits", value: ({ user }) => Object.keys(user.limits).length, cell: ({ user }) => limitsText(user.limits), narrow: "hide-1200" },
   ];
   if (!users.data) return users.error ? html`<${Fault} error=${users.error} what="The users could not be read." again=${users.reload} />` : html`<${Waiting} />`;
   return html`
     <${Filter} what="users"><span class="faint" role="status">${plural(shown.length, "user")}</span><span class="grow"></span><button type="button" class="primary" onClick=${() => setOpen(true)}>Add a user</button><//>
-    ${users.error && html`<${Fault} error=${users.error} what="What you see is old." />`}
+    ${users.error && html`<${Fault} error=${users.error} what="This data is out of date." />`}
     ${shown.length
       ? html`<${Table} name="Users" rows=${shown} keyOf=${({ user }) => user.name} columns=${columns} order=${order} about=${query.q} openAt=${({ user }) => href("admin", "users", user.name)} />`
-      : html`<${Empty} title="No user is called that">Change the filter to see others.<//>`}
+      : html`<${Empty} title="No matching users">Change the filter to see other users.<//>`}
     ${isOpen && html`<${AddUser} known=${rows.map(({ user }) => user.name)} close=${() => setOpen(false)} done=${reload} />`}`;
 }
 
@@ -55,9 +55,9 @@ export function limitsText(limits) {
   return found.length ? found.map(([name, value]) => `${name} ${value}`).join(", ") : html`<span class="faint">–</span>`;
 }
 
-/** What a user may do everywhere, in a line. */
+/** The permissions of a user in all virtual hosts, in one line. */
 function May({ found }) {
-  if (!found.length) return html`<span class="faint">may enter no virtual host</span>`;
+  if (!found.length) return html`<span class="faint">no access to any virtual host</span>`;
   return found.map((each, at) => html`<span key=${each.vhost} title=${`In ${each.vhost}: configure ${each.configure || "^$"}, write ${each.write || "^$"}, read ${each.read || "^$"}`}>${at > 0 ? "; " : ""}<${Sentence} ...${each} /> in <span class="mono">${each.vhost}</span></span>`);
 }
 
@@ -67,12 +67,12 @@ function AddUser({ known, close, done }) {
   const [isShown, setShown] = useState(false);
   async function add(data) {
     const name = data.get("name");
-    if (known.includes(name)) throw new Error(`there is a user ${name} already`);
+    if (known.includes(name)) throw new Error(`the user ${name} already exists`);
     await put(path("users", name), { password: data.get("password"), tags: data.get("tag") });
     if (data.get("vhost")) await put(path("permissions", data.get("vhost"), name), patternsOf(data));
     done();
     go("admin", "users", name);
-    return `The user ${name} is there.`;
+    return `The user ${name} was added.`;
   }
   return html`<${ActDialog} title="Add a user" verb="Add the user" act=${add} close=${close}>
     <${Field} label="Name"><input name="name" required autofocus autocomplete="off" class="mono" /><//>

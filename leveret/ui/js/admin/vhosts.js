@@ -1,4 +1,4 @@
-/** Virtual hosts: which there are, what flows in them, and who may enter. */
+/** Virtual hosts with their message rates and users. */
 import { useMemo, useState } from "preact/hooks";
 import { may, path, put } from "../api.js";
 import { Count, Fault, Name, Rate, Tag, Waiting } from "../components/basic.js";
@@ -15,7 +15,7 @@ const bytes = (value) => (value >= 1 ? `${size(value)}/s` : html`<span class="fa
 const columns = [
   { id: "name", label: "Virtual host", isWide: true, value: ({ vhost }) => vhost.name, cell: ({ vhost }) => html`<${Name} name=${vhost.name} to=${href("admin", "vhosts", vhost.name)} title=${vhost.description || vhost.name} /><${Marks} vhost=${vhost} />` },
   { id: "about", label: "Description", value: ({ vhost }) => vhost.description, cell: ({ vhost }) => html`<span class="faint cut" title=${vhost.description}>${vhost.description}</span>`, narrow: "hide-1200" },
-  { id: "users", label: "Users", value: ({ users }) => users.length, cell: ({ users }) => html`<span class="cut" title=${users.join(", ")}>${users.join(", ") || html`<span class="faint">nobody</span>`}</span>`, narrow: "hide" },
+  { id: "users", label: "Users", value: ({ users }) => users.length, cell: ({ users }) => html`<span class="cut" title=${users.join(", ")}>${users.join(", ") || html`<span class="faint">none</span>`}</span>`, narrow: "hide" },
   { id: "ready", label: "Ready", isNumber: true, value: ({ vhost }) => vhost.messages_ready, cell: ({ vhost }) => html`<${Count} value=${vhost.messages_ready} of="ready" />` },
   { id: "unacked", label: "Unacked", isNumber: true, value: ({ vhost }) => vhost.messages_unacknowledged, cell: ({ vhost }) => html`<${Count} value=${vhost.messages_unacknowledged} of="unacked" />`, narrow: "hide" },
   { id: "in", label: "In", isNumber: true, value: ({ vhost }) => flow(vhost, "publish"), cell: ({ vhost }) => html`<${Rate} value=${flow(vhost, "publish")} of="in" />` },
@@ -27,10 +27,10 @@ const columns = [
 function Marks({ vhost }) {
   const stopped = Object.values(vhost.cluster_state).some((state) => state !== "running");
   return html`<span class="marks">
-    ${vhost.default_queue_type !== "classic" && html`<${Tag} title="What a queue is when its client does not say it">${vhost.default_queue_type}<//>`}
+    ${vhost.default_queue_type !== "classic" && html`<${Tag} title="Type of queues that are declared without a type">${vhost.default_queue_type}<//>`}
     ${vhost.protected_from_deletion && html`<${Tag}>protected<//>`}
     ${vhost.tracing && html`<${Tag} of="ready" title="Every message is copied to amq.rabbitmq.trace">traced<//>`}
-    ${stopped && html`<${Tag} of="trouble">does not run<//>`}
+    ${stopped && html`<${Tag} of="trouble">not running<//>`}
   </span>`;
 }
 
@@ -48,17 +48,17 @@ export function Vhosts({ query }) {
   const shown = rows.filter(({ vhost }) => `${vhost.name} ${vhost.description} ${vhost.tags.join(" ")}`.toLowerCase().includes((query.q ?? "").toLowerCase()));
   if (!vhosts.data) return vhosts.error ? html`<${Fault} error=${vhosts.error} what="The virtual hosts could not be read." again=${vhosts.reload} />` : html`<${Waiting} />`;
   return html`
-    <${Filter} what="virtual hosts"><span class="faint" role="status">${plural(shown.length, "virtual host")}</span><span class="grow"></span>${may("administrator") && html`<button type="button" class="primary" onClick=${() => setOpen(true)}>Make a virtual host</button>`}<//>
+    <${Filter} what="virtual hosts"><span class="faint" role="status">${plural(shown.length, "virtual host")}</span><span class="grow"></span>${may("administrator") && html`<button type="button" class="primary" onClick=${() => setOpen(true)}>Add a virtual host</button>`}<//>
     <${Table} name="Virtual hosts" rows=${shown} keyOf=${({ vhost }) => vhost.name} columns=${shownColumns} order=${order} about=${query.q} openAt=${({ vhost }) => href("admin", "vhosts", vhost.name)} />
     ${isOpen && html`<${Make} known=${rows.map(({ vhost }) => vhost.name)} close=${() => setOpen(false)} done=${vhosts.reload} />`}`;
 }
 
-/** Fields of what is said about a virtual host. */
+/** Fields for the metadata of a virtual host. */
 export function About({ vhost }) {
   return html`
     <${Field} label="Description"><input name="description" defaultValue=${vhost?.description ?? ""} /><//>
-    <${Field} label="Tags" hint="With commas between them. They are for people."><input name="tags" defaultValue=${vhost?.tags.join(", ") ?? ""} /><//>
-    <${Field} label="Default queue type" hint="What a queue is when its client does not say it. Queues that are there stay as they are.">
+    <${Field} label="Tags" hint="Separated by commas. For information only."><input name="tags" defaultValue=${vhost?.tags.join(", ") ?? ""} /><//>
+    <${Field} label="Default queue type" hint="Type of queues that are declared without a type. Existing queues do not change.">
       <select name="default_queue_type">${["classic", "quorum"].map((type) => html`<option key=${type} selected=${type === (vhost?.default_queue_type ?? "classic")}>${type}</option>`)}</select>
     <//>`;
 }
@@ -71,14 +71,14 @@ export function aboutOf(data) {
 function Make({ known, close, done }) {
   async function act(data) {
     const name = data.get("name");
-    if (known.includes(name)) throw new Error(`there is a virtual host ${name} already`);
+    if (known.includes(name)) throw new Error(`the virtual host ${name} already exists`);
     await put(path("vhosts", name), aboutOf(data));
     done();
     go("admin", "vhosts", name);
-    return `The virtual host ${name} is there. You may do everything in it.`;
+    return `The virtual host ${name} was added. You have all permissions in it.`;
   }
-  return html`<${ActDialog} title="Make a virtual host" verb="Make it" act=${act} close=${close}>
-    <p class="faint">A virtual host has its own queues, exchanges, users' permissions and policies. Nothing in it is seen from another.</p>
+  return html`<${ActDialog} title="Add a virtual host" verb="Add" act=${act} close=${close}>
+    <p class="faint">A virtual host has its own queues, exchanges, permissions and policies, isolated from those of other virtual hosts.</p>
     <${Field} label="Name"><input name="name" required autofocus class="mono" autocomplete="off" /><//>
     <${About} />
   <//>`;

@@ -1,11 +1,11 @@
-/** Small things that stand everywhere: names, ages, numbers, signs, and what is said when there is nothing. */
+/** Small parts for all pages: names, ages, numbers, tags, empty states and errors. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { html, classes } from "../html.js";
 import { ago, breakable, count, exact, rate, span } from "../format.js";
 import { lostAt, now } from "../live.js";
 import { may } from "../api.js";
 
-/** The name of a thing, in mono, which breaks at dots. to: where it leads. */
+/** A name in a monospaced font that breaks at dots. to: its link. */
 export function Name({ name, to, title }) {
   const text = breakable(name);
   return to
@@ -13,35 +13,35 @@ export function Name({ name, to, title }) {
     : html`<span class="name mono" title=${title ?? name}>${text}</span>`;
 }
 
-/** When something was, told as an age that grows; exact on hover. at: in milliseconds. */
+/** A time as a growing age, exact on hover. at: in milliseconds. */
 export function Ago({ at }) {
   if (!at) return html`<span class="faint">–</span>`;
   return html`<time datetime=${new Date(at).toISOString()} title=${exact(at)}>${ago(at, now.value)}</time>`;
 }
 
-/** How long something has been so, in seconds. */
+/** A duration. seconds: null or undefined if not known. */
 export function Span({ seconds, title }) {
   return seconds === null || seconds === undefined
     ? html`<span class="faint">–</span>`
     : html`<span title=${title}>${span(seconds)}</span>`;
 }
 
-/** A number with the hue of what it counts; faint when it is 0. of: ready, unacked, in, out, dead, trouble. */
+/** A number in the colour of what it counts; faint if 0. of: ready, unacked, in, out, dead, trouble. */
 export function Count({ value, of }) {
   return html`<span class=${classes("number", value ? of && `of-${of}` : "faint")}>${count(value)}</span>`;
 }
 
-/** A rate, faint when nothing flows. */
+/** A rate, faint if 0. */
 export function Rate({ value, of }) {
   return html`<span class=${classes("number", value >= 0.05 ? of && `of-${of}` : "faint")}>${rate(value)}</span>`;
 }
 
-/** A word in a soft box. of: as with Count. */
+/** A word in a box. of: as for Count. */
 export function Tag({ of, title, children }) {
   return html`<span class=${classes("tag", of && `soft-${of}`)} title=${title}>${children}</span>`;
 }
 
-/** A command that can be copied. */
+/** A command with a button to copy it. */
 export function Command({ text }) {
   const [isCopied, setCopied] = useState(false);
   async function copy() {
@@ -55,7 +55,7 @@ export function Command({ text }) {
   </span>`;
 }
 
-/** What stands where there is nothing: what this is, why it is empty, and what fills it. */
+/** An empty state: what belongs here, why it is empty, and a command that fills it. */
 export function Empty({ title, command, children }) {
   return html`<div class="empty">
     <h2>${title}</h2>
@@ -64,15 +64,15 @@ export function Empty({ title, command, children }) {
   </div>`;
 }
 
-/** Something that could not be had: what happened, and what to do. What was known before stays on the page. */
+/** An error: what happened, and what to do. Earlier data stays on the page. */
 export function Fault({ error, what, again }) {
   if (!error || (error.status === 0 && lostAt.value)) return null;  // that the broker is gone is told above the page
   const advice = {
-    0: "The page tries again by itself.",
+    0: "The page tries again automatically.",
     401: "Log in again.",
     403: "Ask an administrator for the tag or the permission.",
     404: "It may have been deleted.",
-    503: "The broker is busy. The page tries again by itself.",
+    503: "The broker is busy. The page tries again automatically.",
   }[error.status];
   return html`<div class="fault" role="alert">
     <strong>${what}</strong>
@@ -81,25 +81,25 @@ export function Fault({ error, what, again }) {
   </div>`;
 }
 
-/** With a capital at its beginning and a full stop. */
+/** A text with a capital at its beginning and a full stop at its end. */
 export function sentence(text) {
   if (!text) return "";
   const begun = text[0].toUpperCase() + text.slice(1);
   return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }
 
-/** Shown until the first answer is there, but not at once, since most come at once. */
+/** Shown until the first answer arrives; CSS delays it, since most answers arrive at once. */
 export function Waiting({ what = "Loading" }) {
   return html`<p class="waiting" role="status">${what}…</p>`;
 }
 
-/** Children for whoever has a tag; a word about who may for all others. */
+/** Shows children to users with a tag, and to others which tag they need. what: the purpose, such as "to view users". */
 export function Allowed({ tag, what, children }) {
   if (may(tag)) return children;
-  return what ? html`<p class="faint small">${what} needs the tag <b>${tag}</b>.</p>` : null;
+  return what ? html`<p class="faint small">You need the tag <b>${tag}</b> ${what}.</p>` : null;
 }
 
-/** Names with values beneath each other. rows: [[name, value], …]; those without a value are left out. */
+/** A list of names with values. rows: [[name, value], …]; rows without a value are left out. */
 export function Facts({ rows }) {
   const shown = rows.filter((row) => row && row[1] !== undefined && row[1] !== null && row[1] !== "");
   return html`<dl class="facts">
@@ -107,7 +107,7 @@ export function Facts({ rows }) {
   </dl>`;
 }
 
-/** Places on one page that have an address each: tabs=${[["", "Overview"], ["messages", "Messages", 12]]}. */
+/** Tabs, each with its own address: tabs=${[["", "Overview"], ["messages", "Messages", 12]]}. */
 export function Tabs({ tabs, current, to }) {
   const row = useRef(null);
   useEffect(() => row.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [current]);
@@ -120,7 +120,7 @@ export function Tabs({ tabs, current, to }) {
   </nav>`;
 }
 
-/** The heading of a page: a sign for the kind of thing, its name, and what can be done with it. */
+/** The heading of a page: the kind of object, its name, and its actions. */
 export function Heading({ kind, title, tags, children }) {
   return html`<header class="heading">
     <div>
@@ -132,7 +132,7 @@ export function Heading({ kind, title, tags, children }) {
   </header>`;
 }
 
-/** A part of a page. */
+/** A section of a page. */
 export function Section({ title, note, actions, children }) {
   return html`<section class="section">
     ${title && html`<header><h2>${title}</h2>${note && html`<span class="faint">${note}</span>`}<span class="grow"></span>${actions}</header>`}

@@ -1,17 +1,17 @@
-/** Charts: thin lines with their last values written beside their names; the pointer reads all charts at one moment. */
+/** Charts: lines with their latest values in the legend; the pointer shows the values of one time in all charts. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { html } from "../html.js";
 import { together } from "../samples.js";
 
 const HEIGHT = 120;
-let plotting = null;  // uPlot, when the first chart needs it
+let plotting = null;  // promise of uPlot, loaded for the first chart
 
 function load() {
   plotting ??= import("uplot").then((module) => module.default);
   return plotting;
 }
 
-/** A token as a colour that a canvas understands. */
+/** A design token as a colour for a canvas. */
 function colour(token) {
   const probe = document.createElement("i");
   probe.style.color = `var(--${token})`;
@@ -21,7 +21,7 @@ function colour(token) {
   return found;
 }
 
-/** A number that grows whenever the colours change. */
+/** A number that increases when the theme changes. */
 function useTheme() {
   const [turn, setTurn] = useState(0);
   useEffect(() => {
@@ -37,7 +37,7 @@ function useTheme() {
   return turn;
 }
 
-/** Times along the axis, with seconds where they are close together. */
+/** Labels of times on the axis, with seconds if they are close together. */
 function clock(plot, times) {
   if (!plot.data[0].length) return times.map(() => "");
   const isClose = times.length > 1 && times[1] - times[0] < 60;
@@ -84,8 +84,8 @@ function options(uPlot, width, height, series, format, max, read) {
 }
 
 /**
- * title: what it shows. series: [{label, of, points: [[seconds, value], …], isDashed, isFilled}], where of is a token of
- * a colour. format(value): for the axis and the values. max: that the axis reaches at least.
+ * series: [{label, of, points: [[seconds, value], …], isDashed, isFilled}], where of is the token of a colour.
+ * format(value): for the axis and the values. max: minimum upper end of the axis.
  */
 export function Chart({ title, series, format, max, height = HEIGHT }) {
   const box = useRef(null);
@@ -130,7 +130,7 @@ export function Chart({ title, series, format, max, height = HEIGHT }) {
   </figure>`;
 }
 
-/** A line without axes, for a row of a table. points: [[seconds, value], …]. of: the token of its colour. */
+/** A small line chart without axes, for a row of a table. points: [[seconds, value], …]. of: the token of its colour. */
 export function Sparkline({ points, of, label, width = 72, height = 18 }) {
   if (points.length < 2) return html`<svg width=${width} height=${height} aria-hidden="true"></svg>`;
   const top = Math.max(...points.map(([, value]) => value), 1);

@@ -1,15 +1,15 @@
-/** Dialogs, deliberate steps, and what is said when something was done. */
+/** Dialogs, confirmation steps and notices. */
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { html, classes } from "../html.js";
 import { sentence } from "./basic.js";
 
-/** Whether a dialog is open. Keys are for it then, also while nothing in it has the focus, as after a button was disabled. */
+/** Whether a dialog is open. It then gets all keys, even if nothing in it has the focus, as after a button was disabled. */
 export function hasDialog() {
   return document.querySelector("dialog[open]") !== null;
 }
 
-/** A window above the page. Escape, a click beside it and the browser's "back" close it. */
+/** A modal dialog. Escape, a click outside and the browser's "back" close it. */
 export function Dialog({ title, close, children, isWide }) {
   const box = useRef(null);
   const leave = useRef(close);
@@ -44,8 +44,8 @@ export function Dialog({ title, close, children, isWide }) {
 }
 
 /**
- * A button that opens a form in a dialog. act(values) does it, and may return a sentence that is shown afterwards;
- * what it raises is shown in the dialog, which stays. fields: of form.js, or children as a function of close.
+ * A button that opens a form in a dialog. act(data) runs the action, and may return a sentence to show afterwards;
+ * an error is shown in the dialog, which stays open.
  */
 export function DoneButton({ label, title, verb, act, isDanger, children, className, disabled }) {
   const [isOpen, setOpen] = useState(false);
@@ -54,8 +54,8 @@ export function DoneButton({ label, title, verb, act, isDanger, children, classN
 }
 
 /**
- * A dialog that does something when its form is sent. act(data): data is the FormData of the form. verb: on the button.
- * children: what is asked or told, a function of close is called.
+ * A dialog that runs an action when its form is submitted. act(data): data is the FormData of the form. verb: on the
+ * button. children: the content of the form.
  */
 export function ActDialog({ title, verb, act, isDanger, close, children, isWide }) {
   const [error, setError] = useState(null);
@@ -86,16 +86,16 @@ export function ActDialog({ title, verb, act, isDanger, close, children, isWide 
   <//>`;
 }
 
-/** A field of a form, with its name above and a word about it beneath. */
+/** A field of a form, with its label above and a hint below. */
 export function Field({ label, hint, children }) {
   return html`<label class="field"><span>${label}</span>${children}${hint && html`<small>${hint}</small>`}</label>`;
 }
 
-/** What was done lately: shown at the edge of the page for a while, and read to those who hear it. */
+/** Recent notices: shown at the edge of the page for a while, and read by screen readers. */
 const said = signal([]);
 let numbers = 0;
 
-/** Say that something was done. kind: "done" or "trouble". action: {label, act} offers to undo it. */
+/** Show a notice. kind: "done" or "trouble". action: {label, act}, a button, for example to undo. */
 export function say(text, kind = "done", action = null) {
   const id = (numbers += 1);
   said.value = [...said.value.slice(-2), { id, text, kind, action }];

@@ -1,4 +1,4 @@
-/** The field that finds anything of any kind from anywhere (/), and the list of keys (?). */
+/** The search field for all objects and pages (/), and the list of keyboard shortcuts (?). */
 import { signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { get, may } from "../api.js";
@@ -7,7 +7,7 @@ import { html } from "../html.js";
 import { go, href, route } from "../router.js";
 import { Dialog, hasDialog } from "./dialog.js";
 
-/** What is open: "search", "keys" or null. */
+/** The open dialog: "search", "keys" or null. */
 export const palette = signal(null);
 
 const MOST = 40;
@@ -33,7 +33,7 @@ const PAGES = [
   ["Definitions", href("admin", "definitions"), ""],
 ];
 
-/** Everything that has a name: [kind, name, where, address]. */
+/** All objects and pages: [kind, name, where, address]. */
 async function everything() {
   const [queues, exchanges, connections, vhosts, users] = await Promise.all([
     get("queues", { columns: "name,vhost" }),
@@ -52,7 +52,7 @@ async function everything() {
   ];
 }
 
-/** What a client calls itself, and else its address. */
+/** The name that the client set, or its address. */
 export function connectionName(connection) {
   return connection.client_properties?.connection_name || connection.user_provided_name || connection.name;
 }
@@ -114,22 +114,22 @@ function Search({ close }) {
           <a href=${address} tabindex="-1" onClick=${close}><span class="kind">${kind}</span><span class=${kind === "page" ? "" : "mono"}>${breakable(name)}</span><span class="faint">${where}</span></a>
         </li>`,
       )}
-      ${!found.length && html`<li class="faint">Nothing is called that.</li>`}
+      ${!found.length && html`<li class="faint">Nothing found.</li>`}
     </ul>
   <//>`;
 }
 
 const KEYS = [
   ["/", "Find anything"],
-  ["?", "Show these keys"],
+  ["?", "Show keyboard shortcuts"],
   ...PAGES.filter(([, , key]) => key).map(([name, , key]) => [`g ${key}`, `Go to: ${name}`]),
-  ["↑ ↓", "Walk through the rows of a table"],
+  ["↑ ↓", "Move through the rows of a table"],
   ["Enter", "Open the row"],
-  ["Escape", "Close what is open"],
+  ["Escape", "Close the dialog or message"],
 ];
 
 function Keys({ close }) {
-  return html`<${Dialog} title="Keys" close=${close}>
+  return html`<${Dialog} title="Keyboard shortcuts" close=${close}>
     <dl class="facts keys">${KEYS.map(([key, what]) => html`<div key=${key}><dt>${key.split(" ").map((each) => html`<kbd key=${each}>${each}</kbd>`)}</dt><dd>${what}</dd></div>`)}</dl>
   <//>`;
 }
@@ -141,9 +141,9 @@ export function Palette() {
   return null;
 }
 
-let isGoing = 0;  // until when the second key after g counts
+let isGoing = 0;  // until when a second key after g is accepted
 
-/** Listen for keys, wherever one is, but not where one writes. */
+/** Listen for keyboard shortcuts on all pages, except in input fields. */
 export function listenForKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, [contenteditable]") || hasDialog()) return;

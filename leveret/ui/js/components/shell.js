@@ -1,4 +1,4 @@
-/** What is around all pages: where one can go, who one is, and whether the broker is there. */
+/** The frame of all pages: the menu, the user, and the state of the connection to the broker. */
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { hasExpired, logIn, logOut, may, mayAny, session } from "../api.js";
@@ -19,7 +19,7 @@ function places() {
   return [
     [null, [["", "Overview"], ["topology", "Topology"]]],
     [
-      "What there is",
+      "Objects",
       [
         ["queues", "Queues", totals.value?.queues],
         ["exchanges", "Exchanges"],
@@ -60,10 +60,10 @@ function Sidebar() {
   </aside>`;
 }
 
-/** Whether what is shown is of now. */
+/** Whether the shown data is current. */
 function Contact() {
   const lost = lostAt.value;
-  if (lost) return html`<div class="line of-trouble" role="status"><i class="dot"></i>Lost contact ${span((now.value - lost) / 1000)} ago</div>`;
+  if (lost) return html`<div class="line of-trouble" role="status"><i class="dot"></i>Disconnected ${span((now.value - lost) / 1000)} ago</div>`;
   return html`<div class="line"><i class=${classes("dot", { live: totals.value })}></i>${totals.value ? "Live" : "Connecting…"}</div>`;
 }
 
@@ -81,7 +81,7 @@ function Topbar() {
     <button type="button" class="menu-button" aria-expanded=${isOpen.value} aria-controls="menu" onClick=${() => (isOpen.value = !isOpen.value)}>Menu</button>
     <button type="button" class="finder" onClick=${() => (palette.value = "search")}><span>Find anything</span><kbd>/</kbd></button>
     <span class="grow"></span>
-    <button type="button" class="quiet" aria-label="Keys" title="Keys" onClick=${() => (palette.value = "keys")}><kbd>?</kbd></button>
+    <button type="button" class="quiet" aria-label="Keyboard shortcuts" title="Keyboard shortcuts" onClick=${() => (palette.value = "keys")}><kbd>?</kbd></button>
   </div>`;
 }
 
@@ -105,16 +105,16 @@ export function Shell({ children }) {
 
 function Lost() {
   return html`<p class="lost" role="alert">
-    <strong>The broker cannot be reached.</strong> What you see is ${span((now.value - lostAt.value) / 1000)} old. The page tries again by itself.
+    <strong>The broker cannot be reached.</strong> This data is ${span((now.value - lostAt.value) / 1000)} old. The page tries again automatically.
   </p>`;
 }
 
-/** Who are you? Shown instead of everything, or above what was there when a session has ended. */
+/** The login form, shown without a session and after a session has ended. */
 export function Login() {
   const [error, setError] = useState(null);
   const [isBusy, setBusy] = useState(false);
   const name = useRef(null);
-  useEffect(() => name.current.focus(), []);  // autofocus holds for a page that is loaded, not for who logs out
+  useEffect(() => name.current.focus(), []);  // autofocus works when a page loads, but not after a logout
   async function send(event) {
     event.preventDefault();
     const data = new FormData(event.target);
@@ -127,7 +127,7 @@ export function Login() {
         problem.status === 401
           ? "The user name or the password is wrong, or this user may not log in from here."
           : problem.status === 403
-            ? "This user may not use this page. An administrator can give it the tag management."
+            ? "This user may not use the web UI. An administrator can give it the tag management."
             : sentence(problem.message),
       );
     } finally {
@@ -137,12 +137,12 @@ export function Login() {
   return html`<main class="login">
     <form onSubmit=${send} class="form">
       <div class="brand"><img src=${ICON} alt="" />Leveret</div>
-      ${hasExpired.value && html`<p class="lost" role="status">Your session has ended. Log in again to go on where you were.</p>`}
+      ${hasExpired.value && html`<p class="lost" role="status">Your session has ended. Log in again to continue where you were.</p>`}
       <label class="field"><span>User name</span><input ref=${name} name="username" autocomplete="username" required /></label>
       <label class="field"><span>Password</span><input name="password" type="password" autocomplete="current-password" required /></label>
       ${error && html`<p class="fault" role="alert">${error}</p>`}
       <button type="submit" class="primary" disabled=${isBusy}>${isBusy ? "Checking…" : "Log in"}</button>
-      <p class="faint small">A new broker has the user <code>guest</code> with the password <code>guest</code>, who may log in from this machine.</p>
+      <p class="faint small">A new broker has the user <code>guest</code> with the password <code>guest</code>, which can log in from this machine only.</p>
     </form>
   </main>`;
 }

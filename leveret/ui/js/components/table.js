@@ -1,6 +1,6 @@
 /**
- * Tables: thousands of rows of which only those in sight are drawn, sorted by a click on a heading, walked through with
- * arrow keys. The order holds still while the pointer is on it; what is new meanwhile is counted above.
+ * Tables with thousands of rows, of which only visible ones are rendered. A click on a heading sorts, arrow keys move
+ * through the rows. The order does not change while the pointer is on the table; new rows are counted above it.
  */
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { html, classes } from "../html.js";
@@ -8,12 +8,12 @@ import { plural } from "../format.js";
 import { route, setQuery } from "../router.js";
 
 const ROW = 32;  // pixels; --row in tokens.css
-const MORE = 12;  // rows that are drawn above and below what is in sight
-const FEW = 80;  // so many are drawn without further ado
+const MORE = 12;  // rows that are rendered above and below the visible ones
+const FEW = 80;  // tables with at most this many rows are rendered completely
 const STEP = 24;  // pixels in which a column grows
 const NARROW = 900;  // pixels of a window, below which columns are left out
 
-/** The order that the address asks for: {by, isDown}. */
+/** The order in the address: {by, isDown, name}. */
 export function useOrder(by, isDown = true, name = "sort") {
   const wanted = route.value.query[name];
   if (!wanted) return { by, isDown, name };
@@ -25,7 +25,7 @@ function compare(one, other) {
   return String(one ?? "").localeCompare(String(other ?? ""), "en", { numeric: true });
 }
 
-/** Rows in an order. columns: as of Table; equal ones stay in the order of the last column that tells them apart. */
+/** Sorted rows. columns: as for Table. Equal rows are sorted by their keys. */
 export function sorted(rows, columns, { by, isDown }, keyOf) {
   const column = columns.find((each) => each.id === by && each.value);
   if (!column) return rows;
@@ -34,7 +34,7 @@ export function sorted(rows, columns, { by, isDown }, keyOf) {
   return [...rows].sort((a, b) => way * compare(values.get(a), values.get(b)) || compare(keyOf(a), keyOf(b)));
 }
 
-/** Which of so many rows are in sight, as the window scrolls. */
+/** The range of visible rows, updated as the window scrolls. */
 function useSight(body, length) {
   const [sight, setSight] = useState([0, FEW]);
   useLayoutEffect(() => {
@@ -81,10 +81,10 @@ function useSteadyColumns(head, columns) {
 }
 
 /**
- * rows: of anything. keyOf(row): tells one from another. columns: [{id, label, title, value, cell, isNumber, isWide,
- * narrow}], where value(row) is what is sorted by and cell(row) what is shown; narrow: "hide" where there is no room.
- * order: of useOrder(). name: what the table is, for those who hear it. openAt(row): the address of a row. about: says
- * which question the rows answer; another one lets go of the order that was held. after: shown behind the last row.
+ * rows: of any type. keyOf(row): a unique key. columns: [{id, label, title, value, cell, isNumber, isWide, narrow}],
+ * where value(row) is the sort key and cell(row) the content; narrow: "hide" on narrow screens. order: of useOrder().
+ * name: for screen readers. openAt(row): the address of a row. about: identifies the query; a new one releases the held
+ * order. after: shown after the last row.
  */
 export function Table({ rows, keyOf, columns, order, name, openAt, about = "", mark, after }) {
   const body = useRef(null);
@@ -124,7 +124,7 @@ export function Table({ rows, keyOf, columns, order, name, openAt, about = "", m
 
   function open(event, row) {
     if (!openAt || event.defaultPrevented || event.target.closest("a, button, input, label, select, summary")) return;
-    if (String(getSelection())) return;  // somebody marks text
+    if (String(getSelection())) return;  // the user is selecting text
     location.hash = openAt(row);
   }
 
@@ -171,7 +171,7 @@ export function Table({ rows, keyOf, columns, order, name, openAt, about = "", m
   </div>`;
 }
 
-/** The field that leaves only rows whose names have something in them; what is typed is in the address. */
+/** A text field that filters rows by name; its text is in the address. */
 export function Filter({ what, name = "q", children }) {
   const text = route.value.query[name] ?? "";
   return html`<div class="filter" role="search">
@@ -186,7 +186,7 @@ export function Filter({ what, name = "q", children }) {
   </div>`;
 }
 
-/** Some choices of which one holds, in the address: choices=${[["", "All"], ["busy", "Not empty"]]}. */
+/** A choice of one option, stored in the address: choices=${[["", "All"], ["busy", "Not empty"]]}. */
 export function Choice({ name, choices, label }) {
   const chosen = route.value.query[name] ?? choices[0][0];
   return html`<div class="choice" role="group" aria-label=${label}>

@@ -1,4 +1,4 @@
-/** The virtual host that a page is about, in its address as `vhost`. */
+/** The virtual host of a page, in its address as `vhost`. */
 import { html } from "../html.js";
 import { useLive } from "../live.js";
 import { route, setQuery } from "../router.js";
@@ -9,7 +9,7 @@ export function useVhosts() {
   return (data ?? []).map(({ name }) => name);
 }
 
-/** A choice among them, which is not shown where there is only one. */
+/** A choice of a virtual host, hidden if there is only one. */
 export function VhostChoice({ all = "All virtual hosts" }) {
   const vhosts = useVhosts();
   const chosen = route.value.query.vhost ?? "";

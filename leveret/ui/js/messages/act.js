@@ -1,12 +1,11 @@
-/** What is done with messages of a queue: first a dry run that counts, then the deed, with its progress. */
+/** Actions on the messages of a queue: a dry run that counts, then the action, with its progress. */
 import { ApiError, lines, texts } from "../api.js";
 import { plural } from "../format.js";
 import { placeOf } from "./hunt.js";
 
 /**
- * Do something with messages, or count with dry_run. request: of the API. tell(progress): called with how far it is.
- * Returns: the last progress; isStopped in it says that somebody has stopped it. Raises: ApiError, which has `progress`
- * where something was done before.
+ * Run an action on messages, or count them with dry_run. request: for the API. tell(progress): called with each progress.
+ * Returns: the last progress, with isStopped if the user stopped it. Raises: ApiError, with the last `progress`.
  */
 export async function perform(vhost, name, request, { abort, tell } = {}) {
   let last = null;
@@ -24,17 +23,17 @@ export async function perform(vhost, name, request, { abort, tell } = {}) {
   return last;
 }
 
-/** What became of those that were not done, in sentences. */
+/** Sentences about the messages that were not processed. */
 export function leftovers({ gone = 0, refused = 0, skipped = {}, unsafe = 0 }) {
   const said = [];
-  if (gone) said.push(`${plural(gone, "message")} had gone meanwhile: a consumer has taken ${gone === 1 ? "it" : "them"}.`);
-  if (refused) said.push(`${plural(refused, "message")} ${refused === 1 ? "was" : "were"} refused, since the queue is full, and stayed where ${refused === 1 ? "it was" : "they were"}.`);
-  for (const [reason, number] of Object.entries(skipped)) said.push(`${plural(number, "message")} ${number === 1 ? "is" : "are"} left alone: ${reason}.`);
-  if (unsafe) said.push(`${plural(unsafe, "message")} could not be written to the disk: ${unsafe === 1 ? "it is" : "they are"} in the queue as long as the broker runs.`);
+  if (gone) said.push(`${plural(gone, "message")} ${gone === 1 ? "was" : "were"} consumed in the meantime.`);
+  if (refused) said.push(`${plural(refused, "message")} ${refused === 1 ? "was" : "were"} refused because the queue is full, and ${refused === 1 ? "was" : "were"} not moved.`);
+  for (const [reason, number] of Object.entries(skipped)) said.push(`${plural(number, "message")} skipped: ${reason}.`);
+  if (unsafe) said.push(`${plural(unsafe, "message")} could not be written to the disk and will be lost when the broker stops.`);
   return said;
 }
 
-/** Messages as `leveret messages import` reads them. tell(number, bytes). Returns: {blob, number}. */
+/** Messages in the format of `leveret messages import`. tell(number, bytes, progress). Returns: {blob, number}. */
 export async function exported(vhost, name, request, { abort, tell } = {}) {
   const begin = '{"whole":';
   const pieces = [];
@@ -46,7 +45,7 @@ export async function exported(vhost, name, request, { abort, tell } = {}) {
       tell?.(number, size, line.progress ?? line.end);
       continue;
     }
-    const line = text.slice(begin.length, -1);  // as it came: numbers of 64 bits stay as they are
+    const line = text.slice(begin.length, -1);  // unparsed, so that 64-bit numbers stay exact
     held.push(line, "\n");
     size += line.length + 1;
     number += 1;
@@ -58,7 +57,7 @@ export async function exported(vhost, name, request, { abort, tell } = {}) {
   return { blob: new Blob([...pieces, ...held], { type: "application/x-ndjson" }), number };
 }
 
-/** Let the browser save a file. */
+/** Make the browser save a file. */
 export function save(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);

@@ -1,4 +1,4 @@
-/** The body of a message: as JSON that folds, as text, as bytes, unpacked where it is compressed. */
+/** The body of a message as foldable JSON, text or bytes, decompressed if it is compressed. */
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { Choice } from "../components/table.js";
 import { plural, size } from "../format.js";
@@ -6,13 +6,13 @@ import { html } from "../html.js";
 import { route } from "../router.js";
 import { JsonTree, parseJson } from "./json.js";
 
-const PIECE = 64 << 10;  // characters of a text that are shown at once
-const ROWS = 256;  // of 16 bytes
+const PIECE = 64 << 10;  // characters of a text that are shown at first
+const ROWS = 256;  // rows of 16 bytes that are shown at first
 const PACKED = { gzip: "gzip", "x-gzip": "gzip", deflate: "deflate" };
-const MOST = 32 << 20;  // bytes that something may have when it is unpacked
-const NO_JSON = Symbol("no JSON");
+const MOST = 32 << 20;  // maximum bytes of a decompressed body
+const NO_JSON = Symbol("not JSON");
 
-/** The bytes of a payload as the API sends it. */
+/** The bytes of a payload from the API. */
 export function bytesOf({ payload, payload_encoding: encoding }) {
   if (encoding !== "base64") return new TextEncoder().encode(payload);
   const text = atob(payload);
@@ -21,7 +21,7 @@ export function bytesOf({ payload, payload_encoding: encoding }) {
   return found;
 }
 
-/** Bytes as text; null where they are none. */
+/** Bytes as text; null if they are not UTF-8. */
 export function textOf(bytes) {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -41,13 +41,13 @@ async function unpack(bytes, kind) {
     length += value.length;
     if (length > MOST) {
       reader.cancel().catch(() => {});
-      throw new Error(`it has more than ${size(MOST)} when it is unpacked`);
+      throw new Error(`it has more than ${size(MOST)} when decompressed`);
     }
   }
   return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
 
-/** What is unpacked of a message: {bytes, error}; null while it is not known, or where nothing is packed. */
+/** The decompressed body of a message: {bytes, error}; null while it is not known, or if it is not compressed. */
 function useUnpacked(message, kind) {
   const [found, setFound] = useState(null);
   useEffect(() => {
@@ -56,7 +56,7 @@ function useUnpacked(message, kind) {
     if (kind && !message.is_truncated) {
       unpack(bytesOf(message), kind).then(
         (bytes) => isGone || setFound({ bytes }),
-        (error) => isGone || setFound({ error: `It could not be unpacked: ${error.message || `it is no ${kind}`}.` }),
+        (error) => isGone || setFound({ error: `It could not be decompressed: ${error.message || `it is not valid ${kind}`}.` }),
       );
     }
     return () => {
@@ -66,7 +66,7 @@ function useUnpacked(message, kind) {
   return found;
 }
 
-/** The body of a message. loadAll: asks for what is missing of it. loading: while it comes. */
+/** The body of a message. loadAll: loads the rest of a truncated body. isLoading: while it is loading. */
 export function Body({ message, loadAll, isLoading }) {
   const kind = PACKED[message.properties.content_encoding?.trim().toLowerCase()];
   const unpacked = useUnpacked(message, kind);
@@ -78,20 +78,20 @@ export function Body({ message, loadAll, isLoading }) {
   const wanted = route.value.query.as;
   const view = views.some(([id]) => id === wanted) ? wanted : views[0][0];
 
-  if (!message.payload_bytes) return html`<section class="body"><h3>Body</h3><p class="faint">It has no body.</p></section>`;
+  if (!message.payload_bytes) return html`<section class="body"><h3>Body</h3><p class="faint">This message has no body.</p></section>`;
   return html`<section class="body" aria-label="Body">
     <header>
       <h3>Body</h3>
-      <span class="faint">${message.properties.content_type ?? "no content type"}, ${size(message.payload_bytes)}${bytes && html`, ${size(bytes.length)} unpacked from ${message.properties.content_encoding}`}</span>
+      <span class="faint">${message.properties.content_type ?? "no content type"}, ${size(message.payload_bytes)}${bytes && html`, ${size(bytes.length)} decompressed from ${message.properties.content_encoding}`}</span>
       <span class="grow"></span>
       ${views.length > 1 && html`<${Choice} name="as" label="Show the body as" choices=${views} />`}
       ${text !== null && html`<${Copy} text=${text} />`}
     </header>
     ${message.is_truncated && html`<p class="notice" role="note">
-      You see the first ${size(shownBytes(message))} of ${size(message.payload_bytes)}.
-      <button type="button" onClick=${loadAll} disabled=${isLoading}>${isLoading ? "Loading…" : "Load all of it"}</button>
+      Only the first ${size(shownBytes(message))} of ${size(message.payload_bytes)} are shown.
+      <button type="button" onClick=${loadAll} disabled=${isLoading}>${isLoading ? "Loading…" : "Load all"}</button>
     </p>`}
-    ${kind && message.is_truncated && html`<p class="faint">It is compressed with ${message.properties.content_encoding}. Load all of it to unpack it.</p>`}
+    ${kind && message.is_truncated && html`<p class="faint">The body is compressed with ${message.properties.content_encoding}. Load all of it to decompress it.</p>`}
     ${unpacked?.error && html`<p class="notice trouble">${unpacked.error}</p>`}
     ${view === "json" && html`<${JsonTree} value=${json} />`}
     ${view === "text" && html`<${Text} text=${text} />`}

@@ -2,7 +2,7 @@
 import { exact } from "../format.js";
 import { html } from "../html.js";
 
-/** Names and values in a table that can be read aloud. */
+/** Names and values in an accessible table. */
 function Pairs({ name, pairs }) {
   return html`<div class="pairs"><table aria-label=${name}><tbody>
     ${pairs.map(([key, value]) => html`<tr key=${key}><th scope="row" class="mono">${key}</th><td class="mono">${value}</td></tr>`)}
@@ -26,5 +26,5 @@ export function Details({ message }) {
   const kept = Object.entries(headers ?? {}).map(([key, value]) => [key, written(value)]);
   return html`
     <section><h3>Properties</h3><${Pairs} name="Properties" pairs=${[["exchange", message.exchange || "(default exchange)"], ["routing_key", message.routing_key], ...plain, ["id", message.id]]} /></section>
-    <section><h3>Headers</h3>${kept.length ? html`<${Pairs} name="Headers" pairs=${kept} />` : html`<p class="faint">It has none.</p>`}</section>`;
+    <section><h3>Headers</h3>${kept.length ? html`<${Pairs} name="Headers" pairs=${kept} />` : html`<p class="faint">No headers.</p>`}</section>`;
 }

@@ -1,4 +1,4 @@
-/** Edit and republish: a message with other content, back into its queue or elsewhere. */
+/** Edit and republish: changes a message and moves it to the end of its queue or to another target. */
 import { useState } from "preact/hooks";
 import { ApiError, path, post } from "../api.js";
 import { sentence } from "../components/basic.js";
@@ -9,7 +9,7 @@ import { href } from "../router.js";
 import { leftovers, perform } from "./act.js";
 import { BodyField, Headers, PropertyFields, Where, headersOf, propertiesOf, writtenOf } from "./form.js";
 
-/** What has changed, as the API takes it: {payload, properties, headers}. Raises: Error. */
+/** The changes in the format of the API: {payload, properties, headers}. Raises: Error. */
 export function changesOf(before, after, isText) {
   const edit = { properties: changed(propertiesOf({ ...before, headers: [] }), propertiesOf({ ...after, headers: [] })), headers: changed(headersOf(before.headers), headersOf(after.headers)) };
   if (isText && before.payload !== after.payload) edit.payload = after.payload;
@@ -23,7 +23,7 @@ function changed(old, fresh) {
   return found;
 }
 
-/** message: with all of its body. done(result): called when it was done. */
+/** message: with its whole body. done(result): called afterwards. */
 export function EditMessage({ vhost, name, message, close, done }) {
   const isText = message.payload_encoding === "string" && !message.is_truncated;
   const before = writtenOf(message, isText ? message.payload : "");
@@ -37,24 +37,24 @@ export function EditMessage({ vhost, name, message, close, done }) {
   const [isBusy, setBusy] = useState(false);
   const change = (next) => setAfter((old) => ({ ...old, ...next }));
 
-  const target = { queue: name, home }[goes];  // a queue, or none where it goes through an exchange
+  const target = { queue: name, home }[goes];  // a queue; undefined for an exchange
 
-  /** A new message beside the old one. */
+  /** Publish a changed copy. */
   async function publish() {
     const exchange = target ? "amq.default" : after.exchange || "amq.default";
     const routing_key = target ?? after.key;
     const body = { routing_key, properties: propertiesOf(after), payload: isText ? after.payload : message.payload, payload_encoding: isText ? "string" : message.payload_encoding };
     const { routed } = await post(`${path("exchanges", vhost, exchange)}/publish`, body);
-    if (!routed) throw new ApiError(422, `no queue gets it: nothing is bound to ${exchangeName(target ? "" : after.exchange)} for ${routing_key || "an empty routing key"}`);
+    if (!routed) throw new ApiError(422, `the message reaches no queue: nothing is bound to ${exchangeName(target ? "" : after.exchange)} for ${routing_key || "an empty routing key"}`);
   }
 
-  /** The old one, changed on its way. */
+  /** Replace the message with a changed one. */
   async function replace() {
     const where = target ? { to_queue: target } : { to_exchange: after.exchange, routing_key: after.key };
     const edit = changesOf(before, after, isText);
     const last = await perform(vhost, name, { action: "republish", ids: [message.id], limit: 1, place: message.from, ...where, edit });
     if (last.done) return;
-    throw new ApiError(409, leftovers(last)[0] ?? "the message has left the queue meanwhile, so nothing was changed");
+    throw new ApiError(409, leftovers(last)[0] ?? "the message left the queue in the meantime, so nothing was changed");
   }
 
   async function send(event) {
@@ -64,8 +64,8 @@ export function EditMessage({ vhost, name, message, close, done }) {
     try {
       await (keeps ? publish() : replace());
       const what = keeps ? "A changed copy was published" : "The message was changed";
-      const where = target ? `and is at the end of ${target}` : `and went through ${exchangeName(after.exchange)} with ${after.key || "an empty routing key"}`;
-      done({ text: `${what}, ${where}.`, more: [], to: target ? href("queues", vhost, target, { tab: "messages", order: "newest" }) : href("explain", { vhost, exchange: after.exchange, key: after.key }), label: target ? "Look at it" : "See which way it took" }, keeps ? null : message.id);
+      const where = target ? `to the end of ${target}` : `through ${exchangeName(after.exchange)} with ${after.key || "an empty routing key"}`;
+      done({ text: `${what} and sent ${where}.`, more: [], to: target ? href("queues", vhost, target, { tab: "messages", order: "newest" }) : href("explain", { vhost, exchange: after.exchange, key: after.key }), label: target ? "Show it" : "Explain its route" }, keeps ? null : message.id);
       close();
     } catch (problem) {
       setError(problem);
@@ -76,21 +76,21 @@ export function EditMessage({ vhost, name, message, close, done }) {
 
   return html`<${Dialog} title="Edit and republish" close=${close} isWide>
     <form class="form" onSubmit=${send}>
-      <fieldset class="choices"><legend>Where it goes</legend>
-        ${home && html`<label class="check"><input type="radio" name="goes" checked=${goes === "home"} onChange=${() => setGoes("home")} /> <span>Home, to the end of <code>${home}</code>, where it died</span></label>`}
+      <fieldset class="choices"><legend>Target</legend>
+        ${home && html`<label class="check"><input type="radio" name="goes" checked=${goes === "home"} onChange=${() => setGoes("home")} /> <span>Back to the end of <code>${home}</code>, where it died</span></label>`}
         <label class="check"><input type="radio" name="goes" checked=${goes === "queue"} onChange=${() => setGoes("queue")} /> <span>To the end of <code>${name}</code></span></label>
         <label class="check"><input type="radio" name="goes" checked=${goes === "exchange"} onChange=${() => setGoes("exchange")} /> Through an exchange</label>
       </fieldset>
       ${goes === "exchange" && html`<div class="form columns"><${Where} vhost=${vhost} exchange=${after.exchange} routingKey=${after.key} change=${change} /></div>`}
-      <${BodyField} payload=${isText ? after.payload : ""} disabled=${!isText} type=${after.properties.content_type} change=${(payload) => change({ payload })} note=${isText ? "" : `The body is no text: its ${size(message.payload_bytes)} stay as they are.`} />
+      <${BodyField} payload=${isText ? after.payload : ""} disabled=${!isText} type=${after.properties.content_type} change=${(payload) => change({ payload })} note=${isText ? "" : `The body is binary: its ${size(message.payload_bytes)} do not change.`} />
       <${PropertyFields} properties=${after.properties} change=${(properties) => change({ properties })} />
       <${Headers} rows=${after.headers} change=${(headers) => change({ headers })} />
-      ${origin && html`<p class="faint">${keeps ? "The copy is a new message: what the broker keeps of its deaths is not in it." : "What the broker keeps of its deaths stays in its headers."}</p>`}
-      <label class="check"><input type="checkbox" checked=${keeps} disabled=${!canTake} onChange=${(event) => setKeeps(event.target.checked)} /> <span>Keep the old one as well${canTake ? "" : ": a consumer holds it"}</span></label>
+      ${origin && html`<p class="faint">${keeps ? "The copy is a new message, without the broker's headers about its deaths." : "The broker's headers about its deaths stay."}</p>`}
+      <label class="check"><input type="checkbox" checked=${keeps} disabled=${!canTake} onChange=${(event) => setKeeps(event.target.checked)} /> <span>Keep the original message${canTake ? "" : ": a consumer holds it"}</span></label>
       ${error && html`<p class="fault" role="alert">${sentence(error.message)}</p>`}
       <footer>
         <button type="button" onClick=${close}>Cancel</button>
-        <button type="submit" class="primary" disabled=${isBusy}>${isBusy ? "Working…" : keeps ? "Publish a changed copy" : "Republish it changed"}</button>
+        <button type="submit" class="primary" disabled=${isBusy}>${isBusy ? "Working…" : keeps ? "Publish a changed copy" : "Republish the changed message"}</button>
       </footer>
     </form>
   <//>`;

@@ -1,6 +1,6 @@
 /**
- * The dialog of an action on messages: what is asked, a dry run that counts, a second step that does it, its progress.
- * What is changed after the dry run makes another one necessary.
+ * The dialog of an action on messages: its options, a dry run that counts, a confirmation, and the progress. A change of
+ * the options requires another dry run.
  */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, path } from "../api.js";
@@ -13,27 +13,27 @@ import { href } from "../router.js";
 import { leftovers, perform } from "./act.js";
 import { Where } from "./form.js";
 
-/** What can be done. needsForm: whether something has to be said before it can be counted. done: of so many. */
+/** The actions. needsForm: whether the user must fill in a form before messages can be counted. verb(number): on the button. */
 const ACTIONS = {
   delete: {
     title: "Delete messages",
     verb: (number) => `Delete ${plural(number, "message")}`,
-    warns: "What is deleted becomes no dead letter. That cannot be undone.",
+    warns: "Deleted messages are not dead-lettered. This cannot be undone.",
     isDanger: true,
   },
   move: { title: "Move messages", verb: (number) => `Move ${plural(number, "message")}`, needsForm: true },
   copy: { title: "Copy messages", verb: (number) => `Copy ${plural(number, "message")}`, needsForm: true },
   publish: { title: "Republish messages", verb: (number) => `Republish ${plural(number, "message")}`, needsForm: true },
   requeue: { title: "Requeue messages", verb: (number) => `Requeue ${plural(number, "message")}` },
-  redrive: { title: "Send dead letters home", verb: (number) => `Send ${plural(number, "message")} home` },
+  redrive: { title: "Send dead letters back", verb: (number) => `Send back ${plural(number, "message")}` },
 };
 
-/** What is filled in at first. given: what is known, as {toQueue, exchange, key, reason}. */
+/** The initial values of the form. given: known values, such as {toQueue, exchange, key, reason}. */
 function blank(action, given) {
   return { toQueue: "", exchange: "", key: "", keeps: action === "publish", isFront: true, rate: "", most: "3", reason: "", ...given };
 }
 
-/** What the API is asked for. chosen: which messages are meant. */
+/** The request to the API. chosen: the selected messages. */
 function requestOf(action, chosen, values) {
   const request = { ...chosen };
   if (action === "requeue") return { ...request, action: "requeue", to_front: values.isFront };
@@ -51,10 +51,10 @@ function rateOf({ rate }) {
   return Number(rate) > 0 ? { rate: Number(rate) } : {};
 }
 
-/** Where they go, as {words, to}: words and names by turns, and an address. */
+/** The target as {words, to}: alternating words and names, and an address. */
 function targetOf(action, vhost, name, values, homes) {
   if (action === "requeue") return { words: [values.isFront ? "to the front of the queue" : "to the end of the queue"] };
-  if (action === "redrive") return homes?.length === 1 ? { words: ["home, to", homes[0]], to: href("queues", vhost, homes[0]) } : { words: ["home, to the queues in which they died"] };
+  if (action === "redrive") return homes?.length === 1 ? { words: ["back to", homes[0]], to: href("queues", vhost, homes[0]) } : { words: ["back to the queues in which they died"] };
   if (action === "delete") return { words: [] };
   if (action === "publish") return { words: ["through", exchangeName(values.exchange), ...(values.key ? ["with", values.key] : [])], to: href("exchanges", vhost, values.exchange || "amq.default") };
   return { words: ["to", values.toQueue], to: href("queues", vhost, values.toQueue, { tab: "messages" }) };
@@ -66,19 +66,20 @@ function Target({ target }) {
 
 const DID = { delete: "Deleted", move: "Moved", copy: "Copied", publish: "Republished", requeue: "Requeued", redrive: "Sent" };
 
-/** The result as it is told afterwards: {text, more, to, label, isTrouble}. leaves: whether messages are no longer where they were. */
+/** The result to show: {text, more, to, label, isTrouble, leaves}. leaves: whether messages have left their places. */
 function resultOf(action, vhost, name, values, progress, homes) {
   const target = targetOf(action, vhost, name, values, homes);
   const number = progress?.done ?? 0;
   const text = `${DID[action]} ${[plural(number, "message"), ...target.words].join(" ")}`;
   const more = leftovers(progress ?? {});
-  if (progress?.isStopped) more.unshift("It was stopped. The rest is where it was.");
-  return { text: `${text}.`, more, to: number ? target.to : undefined, label: "Look at them", isTrouble: !number, leaves: action !== "copy" && !(action === "publish" && values.keeps) };
+  if (progress?.isStopped) more.unshift("Stopped. The other messages were not changed.");
+  return { text: `${text}.`, more, to: number ? target.to : undefined, label: "Show them", isTrouble: !number, leaves: action !== "copy" && !(action === "publish" && values.keeps) };
 }
 
 /**
- * action: one of ACTIONS. chosen: which messages, as the API takes it. told: the same in words. given: what is filled in.
- * homes: names of the queues in which dead letters died; reasons: why they did, for a choice. done(result, progress).
+ * action: one of ACTIONS. chosen: the selected messages, in the format of the API. told: the same in words. given: initial
+ * values. homes: names of the queues in which dead letters died. reasons: reasons of death to choose from.
+ * done(result, progress).
  */
 export function ActFlow({ vhost, name, action, chosen, told, given, homes, reasons, close, done }) {
   const kind = ACTIONS[action];
@@ -95,7 +96,7 @@ export function ActFlow({ vhost, name, action, chosen, told, given, homes, reaso
     const mine = (abort.current = new AbortController());
     const isCurrent = () => abort.current === mine;
     const request = requestOf(action, chosen, values);
-    if (!isDry) request.place = step.counted.begin;  // what came since then is not meant
+    if (!isDry) request.place = step.counted.begin;  // excludes messages that arrived since then
     const before = step.counted;
     setStep({ at: isDry ? "counting" : "acting", counted: before, progress: null });
     try {
@@ -128,20 +129,20 @@ export function ActFlow({ vhost, name, action, chosen, told, given, homes, reaso
     <form onSubmit=${send} class="form">
       <p>${told} in <code>${name}</code>.</p>
       ${step.at !== "acting" && html`<${Asked} action=${action} vhost=${vhost} name=${name} values=${values} change=${change} reasons=${reasons} />`}
-      ${step.error && html`<p class="fault" role="alert">${step.isPartial ? html`<strong>${plural(step.progress.done, "message")} of them done before this.</strong>` : ""} ${sentence(step.error.message)} ${step.error.status === 403 ? "Ask an administrator for this permission." : ""}</p>`}
+      ${step.error && html`<p class="fault" role="alert">${step.isPartial ? html`<strong>${plural(step.progress.done, "message")} done before this error.</strong>` : ""} ${sentence(step.error.message)} ${step.error.status === 403 ? "Ask an administrator for this permission." : ""}</p>`}
       ${isBusy && html`<${HowFar} progress=${step.progress} isDry=${step.at === "counting"} total=${step.at === "acting" ? step.counted.done : undefined} />`}
       ${counted && html`<${Counted} action=${action} vhost=${vhost} name=${name} values=${values} counted=${counted} homes=${homes} warns=${kind.warns} />`}
       <footer>
         <button type="button" onClick=${leave}>${step.at === "acting" ? "Stop" : "Cancel"}</button>
         ${step.at !== "acting" && html`<button type="submit" class=${classes("primary", { danger: kind.isDanger && counted })} disabled=${isBusy || counted?.done === 0}>
-          ${isBusy ? "Counting…" : counted ? kind.verb(counted.done) : "Count first"}
+          ${isBusy ? "Counting…" : counted ? kind.verb(counted.done) : "Count messages"}
         </button>`}
       </footer>
     </form>
   <//>`;
 }
 
-/** What has to be said before. */
+/** The options of an action. */
 function Asked({ action, vhost, name, values, change, reasons }) {
   const queues = useLive(action === "move" || action === "copy" ? path("queues", vhost) : null, { columns: "name" }, { isStill: true });
   if (action === "move" || action === "copy") {
@@ -153,25 +154,25 @@ function Asked({ action, vhost, name, values, change, reasons }) {
   }
   if (action === "publish") {
     return html`<${Where} vhost=${vhost} exchange=${values.exchange} routingKey=${values.key} change=${change} isKeyOpen />
-      <label class="check"><input type="checkbox" checked=${values.keeps} onChange=${(event) => change({ keeps: event.target.checked })} /> Keep them here as well</label>
+      <label class="check"><input type="checkbox" checked=${values.keeps} onChange=${(event) => change({ keeps: event.target.checked })} /> Keep the originals here</label>
       <${Options} values=${values} change=${change} />`;
   }
   if (action === "requeue") {
-    return html`<fieldset class="choices"><legend>Where in the queue</legend>
-      <label class="check"><input type="radio" name="place" checked=${values.isFront} onChange=${() => change({ isFront: true })} /> To the front: they are the next to be delivered, until the broker restarts</label>
-      <label class="check"><input type="radio" name="place" checked=${!values.isFront} onChange=${() => change({ isFront: false })} /> To the end</label>
+    return html`<fieldset class="choices"><legend>Position in the queue</legend>
+      <label class="check"><input type="radio" name="place" checked=${values.isFront} onChange=${() => change({ isFront: true })} /> Front: they are delivered next, unless the broker restarts first</label>
+      <label class="check"><input type="radio" name="place" checked=${!values.isFront} onChange=${() => change({ isFront: false })} /> End</label>
     </fieldset>`;
   }
   if (action === "redrive") {
     return html`
-      ${reasons?.length > 1 && html`<${Field} label="Which of them">
+      ${reasons?.length > 1 && html`<${Field} label="Reason">
         <select onChange=${(event) => change({ reason: event.target.value })}>
-          <option value="">All of them</option>
+          <option value="">All reasons</option>
           ${reasons.map(([reason, text]) => html`<option key=${reason} value=${reason} selected=${reason === values.reason}>Only ${text}</option>`)}
         </select>
       <//>`}
       <${Options} values=${values} change=${change}>
-        <${Field} label="Times sent home, at most" hint="What came back so often is left alone, so that nothing goes round for ever.">
+        <${Field} label="Skip messages already sent back this often" hint="Prevents endless loops.">
           <input type="number" min="1" max="1000000" value=${values.most} onInput=${(event) => change({ most: event.target.value })} />
         <//>
       <//>`;
@@ -182,7 +183,7 @@ function Asked({ action, vhost, name, values, change, reasons }) {
 function Options({ values, change, children }) {
   return html`<details><summary>Options</summary>
     <div class="form columns tight">
-      <${Field} label="Messages a second, at most" hint="Empty: as fast as it can.">
+      <${Field} label="Maximum messages per second" hint="Empty: no limit.">
         <input type="number" min="0" step="any" value=${values.rate} onInput=${(event) => change({ rate: event.target.value })} />
       <//>
       ${children}
@@ -190,33 +191,33 @@ function Options({ values, change, children }) {
   </details>`;
 }
 
-/** A line that fills, with how far it is in words. */
+/** A progress bar with the progress in words. */
 export function HowFar({ progress, isDry, total }) {
   const looked = progress?.looked ?? 0;
   const all = total ?? progress?.total;
   const at = isDry ? looked : (progress?.done ?? 0);
   return html`<div role="status">
-    <progress max=${all || 1} value=${all ? at : undefined} aria-label=${isDry ? "Looked at" : "Done"}></progress>
-    <small class="faint">${!progress ? "Beginning…" : isDry ? `Looked at ${count(looked)} of ${count(progress.total)}, ${count(progress.done)} would be meant` : `${count(progress.done)} of ${count(total)} done`}</small>
+    <progress max=${all || 1} value=${all ? at : undefined} aria-label=${isDry ? "Checked" : "Done"}></progress>
+    <small class="faint">${!progress ? "Starting…" : isDry ? `Checked ${count(looked)} of ${count(progress.total)}, ${count(progress.done)} selected` : `${count(progress.done)} of ${count(total)} done`}</small>
   </div>`;
 }
 
-/** What the dry run says. */
+/** The result of the dry run. */
 function Counted({ action, vhost, name, values, counted, homes, warns }) {
   const target = targetOf(action, vhost, name, values, homes);
   const rest = leftovers(counted);
-  const would = { delete: "deleted", move: "moved", copy: "copied", publish: values.keeps ? "copied and published" : "taken away and published", requeue: "moved", redrive: "sent" }[action];
+  const would = { delete: "deleted", move: "moved", copy: "copied", publish: values.keeps ? "copied and published" : "removed and published", requeue: "moved", redrive: "sent" }[action];
   return html`<div class="counted" role="status">
     ${counted.done
-      ? html`<p><b>${plural(counted.done, "message")}</b>${counted.found > counted.done ? ` of ${count(counted.found)}` : ""} would be ${would}<${Target} target=${target} />. Nothing has happened yet.</p>`
-      : html`<p><b>No message</b> ${counted.found ? `of ${count(counted.found)} ` : ""}can be ${would}<${Target} target=${target} />.${counted.found ? "" : ` They may be gone, or held by a consumer${action === "requeue" && values.isFront ? ", or in front already" : ""}.`}</p>`}
-    ${homes?.length > 1 && action === "redrive" && html`<p>Their queues: ${homes.map((home, at) => html`${at ? ", " : ""}<${Name} key=${home} name=${home} to=${href("queues", vhost, home)} />`)}.</p>`}
+      ? html`<p><b>${plural(counted.done, "message")}</b>${counted.found > counted.done ? ` of ${count(counted.found)}` : ""} will be ${would}<${Target} target=${target} />. Nothing has changed yet.</p>`
+      : html`<p><b>No message</b> ${counted.found ? `of ${count(counted.found)} ` : ""}can be ${would}<${Target} target=${target} />.${counted.found ? "" : ` They may have left the queue, or a consumer holds them${action === "requeue" && values.isFront ? ", or they are in front already" : ""}.`}</p>`}
+    ${homes?.length > 1 && action === "redrive" && html`<p>Target queues: ${homes.map((home, at) => html`${at ? ", " : ""}<${Name} key=${home} name=${home} to=${href("queues", vhost, home)} />`)}.</p>`}
     ${rest.map((text) => html`<p key=${text}>${text}</p>`)}
     ${counted.done > 0 && warns && html`<p class="of-trouble">${warns}</p>`}
   </div>`;
 }
 
-/** What was done, where one sees it next. result: of ActFlow. */
+/** The result of an action. result: from ActFlow. */
 export function Result({ result, close }) {
   if (!result) return null;
   return html`<div class=${classes("result", { trouble: result.isTrouble })} role="status">

@@ -1,4 +1,4 @@
-/** A message that somebody writes: exchange, routing key, properties, headers, body. */
+/** Form fields of a message: exchange, routing key, properties, headers, body. */
 import { path } from "../api.js";
 import { Field } from "../components/dialog.js";
 import { exchangeName } from "../format.js";
@@ -20,10 +20,10 @@ const MORE = [
   ["content_encoding", "Content encoding"],
 ];
 
-/** Nothing written yet. */
+/** An empty message. */
 export const BLANK = { exchange: "", key: "", properties: { content_type: "application/json", delivery_mode: "2" }, headers: [], payload: "" };
 
-/** What is written for a header: what reads as JSON is that, all else is a text. */
+/** The value of a typed header: parsed if it is JSON, otherwise a text. */
 export function headerValue(text) {
   try {
     return JSON.parse(text);
@@ -32,35 +32,35 @@ export function headerValue(text) {
   }
 }
 
-/** How a header is written in a field. A text that would read as JSON is put in quotes. */
+/** A header value as editable text. A text that would parse as JSON is quoted. */
 export function headerText(value) {
   if (typeof value !== "string") return JSON.stringify(value);
   return typeof headerValue(value) === "string" && !/^\s*"/.test(value) ? value : JSON.stringify(value);
 }
 
-/** Properties as the API takes them, of texts. Raises: Error. */
+/** Properties in the format of the API, from texts. Raises: Error. */
 export function propertiesOf({ properties, headers }) {
   const found = {};
   for (const [name, text] of Object.entries(properties)) {
     if (text === "" || text === undefined) continue;
     if (!NUMBERS.includes(name)) found[name] = text;
     else if (/^\d+$/.test(text.trim())) found[name] = Number(text);
-    else throw new Error(`${name} is a number, not “${text}”`);
+    else throw new Error(`${name} must be a number, not “${text}”`);
   }
   const named = headersOf(headers);
   if (Object.keys(named).length) found.headers = named;
   return found;
 }
 
-/** Headers of rows of names and texts. */
+/** Headers from rows of names and texts. */
 export function headersOf(rows) {
   return Object.fromEntries(rows.filter(([name]) => name).map(([name, text]) => [name, headerValue(text)]));
 }
 
-/** Headers in which the broker keeps how a message died. They are not written by hand. */
+/** Headers in which the broker records the deaths of a message. They are not editable. */
 export const OF_DEATH = /^x-(death|(first|last)-death-.*|redrive-death|redrive-count)$/;
 
-/** A message of the API as one that is written, but for what the broker keeps of its deaths. */
+/** A message from the API as form values, without the headers about its deaths. */
 export function writtenOf(message, payload) {
   const { headers, ...properties } = message.properties;
   return {
@@ -72,7 +72,7 @@ export function writtenOf(message, payload) {
   };
 }
 
-/** Where a message goes: an exchange and a routing key, with those that there are. change({exchange, key}). */
+/** Fields for an exchange and a routing key, with suggestions. change({exchange, key}). */
 export function Where({ vhost, exchange, routingKey, change, isKeyOpen }) {
   const exchanges = useLive(path("exchanges", vhost), { columns: "name,type,internal" }, { isStill: true });
   const queues = useLive(exchange ? null : path("queues", vhost), { columns: "name" }, { isStill: true });
@@ -81,17 +81,17 @@ export function Where({ vhost, exchange, routingKey, change, isKeyOpen }) {
   const known = (exchanges.data ?? []).filter(({ internal }) => !internal);
   const kind = known.find(({ name }) => name === exchange)?.type;
   return html`
-    <${Field} label="Exchange" hint=${kind && exchange ? `a ${kind} exchange` : exchange ? "" : "The default exchange takes the routing key as the name of a queue."}>
+    <${Field} label="Exchange" hint=${kind && exchange ? `a ${kind} exchange` : exchange ? "" : "The default exchange routes to the queue that is named by the routing key."}>
       <input class="mono" list="exchanges-known" value=${exchange} placeholder=${exchangeName("")} onInput=${(event) => change({ exchange: event.target.value })} autocomplete="off" spellcheck="false" />
       <datalist id="exchanges-known">${known.filter(({ name }) => name).map(({ name, type }) => html`<option key=${name} value=${name}>${type}</option>`)}</datalist>
     <//>
-    <${Field} label="Routing key" hint=${isKeyOpen ? "Empty: each keeps its own." : exchange ? (keys.length ? "Bindings of the exchange are offered." : "") : "The name of a queue."}>
+    <${Field} label="Routing key" hint=${isKeyOpen ? "Empty: each message keeps its own." : exchange ? (keys.length ? "Suggestions are the binding keys of the exchange." : "") : "The name of a queue."}>
       <input class="mono" list="keys-known" value=${routingKey} onInput=${(event) => change({ key: event.target.value })} autocomplete="off" spellcheck="false" />
       <datalist id="keys-known">${keys.slice(0, 500).map((key) => html`<option key=${key} value=${key}></option>`)}</datalist>
     <//>`;
 }
 
-/** Names and values of headers, one beneath the other. */
+/** Rows of names and values of headers. */
 export function Headers({ rows, change }) {
   const set = (at, next) => change(rows.map((row, index) => (index === at ? next : row)));
   return html`<fieldset class="headers">
@@ -100,17 +100,17 @@ export function Headers({ rows, change }) {
       ([name, value], at) => html`<div key=${at} class="header-row">
         <input class="mono" aria-label="Name of the header" placeholder="name" value=${name} onInput=${(event) => set(at, [event.target.value, value])} />
         <input class="mono" aria-label=${`Value of ${name || "the header"}`} placeholder="value" value=${value} onInput=${(event) => set(at, [name, event.target.value])} />
-        <button type="button" class="quiet" aria-label=${`Take ${name || "the header"} away`} onClick=${() => change(rows.filter((_, index) => index !== at))}>✕</button>
+        <button type="button" class="quiet" aria-label=${`Remove ${name || "the header"}`} onClick=${() => change(rows.filter((_, index) => index !== at))}>✕</button>
       </div>`,
     )}
     <div class="row">
       <button type="button" onClick=${() => change([...rows, ["", ""]])}>Add a header</button>
-      ${rows.length > 0 && html`<small class="faint">3, true and {"a": 1} are what they look like. "3" in quotes is a text.</small>`}
+      ${rows.length > 0 && html`<small class="faint">Values are parsed as JSON if possible: 3, true, {"a": 1}. Quotes make a text: "3".</small>`}
     </div>
   </fieldset>`;
 }
 
-/** Properties. The rare ones are behind "More properties". */
+/** Fields of properties. Less common ones are under "More properties". */
 export function PropertyFields({ properties, change }) {
   const set = (name) => (event) => change({ ...properties, [name]: event.target.value });
   const isOpen = MORE.some(([name]) => properties[name] && !(name === "priority" && properties[name] === "0"));
@@ -122,7 +122,7 @@ export function PropertyFields({ properties, change }) {
       <//>
       <${Field} label="Delivery mode">
         <select value=${properties.delivery_mode ?? ""} onChange=${set("delivery_mode")}>
-          ${[["", "Not said"], ["2", "Persistent: survives a restart"], ["1", "Transient"]].map(([value, label]) => html`<option key=${value} value=${value} selected=${value === (properties.delivery_mode ?? "")}>${label}</option>`)}
+          ${[["", "Not set"], ["2", "Persistent: survives a restart"], ["1", "Transient"]].map(([value, label]) => html`<option key=${value} value=${value} selected=${value === (properties.delivery_mode ?? "")}>${label}</option>`)}
         </select>
       <//>
     </div>
@@ -134,7 +134,7 @@ export function PropertyFields({ properties, change }) {
     </details>`;
 }
 
-/** The body, with a word about JSON that is none. note: more about it. */
+/** The field of the body, with a warning about invalid JSON. note: a hint. */
 export function BodyField({ payload, type, change, note, disabled }) {
   return html`<${Field} label="Body" hint=${note}>
     <textarea rows="8" value=${payload} disabled=${disabled} spellcheck="false" onInput=${(event) => change(event.target.value)}></textarea>
@@ -148,6 +148,6 @@ function JsonCheck({ payload, type }) {
     JSON.parse(payload);
     return null;
   } catch (error) {
-    return html`<small class="of-ready" role="status">This is no JSON, though the content type says so: ${error.message}</small>`;
+    return html`<small class="of-ready" role="status">The content type is JSON, but the body is not valid JSON: ${error.message}</small>`;
   }
 }

@@ -1,16 +1,16 @@
-/** A search that runs: what it has found comes piece by piece, it can be stopped, and gone on with where it stopped. */
+/** A running search: results arrive one by one; it can be stopped and continued. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, lines, path } from "../api.js";
 
-const SHOW_MS = 100;  // from one look of the page at what has come to the next
-export const CUT = 2000;  // bytes of a body that a list needs
+const SHOW_MS = 100;  // interval at which the page shows new results
+export const CUT = 2000;  // bytes of a body for a list
 
-/** The address of what can be done with the messages of a queue. what: search or act. */
+/** The path of an operation on the messages of a queue. what: search or act. */
 export function placeOf(vhost, name, what) {
   return `leveret/${path("queues", vhost, name, "messages", what)}`;
 }
 
-/** Messages with the time at which they arrived, and a place from which they are found soon. */
+/** A message with absolute times, and a place near it for faster searches. */
 function known(message, from) {
   const at = Date.now();
   return {
@@ -25,7 +25,7 @@ function known(message, from) {
 const NOTHING = { rows: [], progress: null, begin: null, error: null, isRunning: false, isStopped: false, at: 0 };
 
 /**
- * Look for messages. request: of requestOf(), or null for none yet. page: so many at once.
+ * Search messages. request: from requestOf(), or null for none yet. page: messages per page.
  * Returns: {rows, progress, begin, error, isRunning, isStopped, hasMore, at, more, stop, again, forget}.
  */
 export function useHunt(vhost, name, request, page) {
@@ -107,7 +107,7 @@ export function useHunt(vhost, name, request, page) {
   };
 }
 
-/** One message, with so many bytes of its body. Returns: null when it is not in its queue any more. */
+/** One message, with at most `most` bytes of its body. Returns: null if it is no longer in the queue. */
 export async function fetchMessage(vhost, name, { id, state, from, isNewest, most, abort }) {
   const ask = async (place, states) => {
     const body = { ids: [id], states, limit: 1, truncate: most, newest_first: isNewest, ...(place ? { place } : {}) };

@@ -1,20 +1,20 @@
-/** JSON as a tree that folds. Only what is open is drawn, so that large ones do not keep the page busy. */
+/** JSON as a foldable tree. Only open parts are rendered, so that large documents do not slow the page down. */
 import { useState } from "preact/hooks";
 import { html } from "../html.js";
 import { plural } from "../format.js";
 
-const FEW = 50;  // items of what is open at first
-const PIECE = 100;  // items that are drawn at once
+const FEW = 50;  // nested values with at most this many items are open at first
+const PIECE = 100;  // items that are rendered at first
 const LONG = 400;  // characters of a text that are shown at first
 
-/** A number that JavaScript cannot hold, as it was written. */
+/** The source text of a number that JavaScript cannot represent. */
 class Written {
   constructor(text) {
     this.text = text;
   }
 }
 
-/** Read JSON; numbers stay as they were written. Raises: SyntaxError. */
+/** Parse JSON without losing digits of large numbers. Raises: SyntaxError. */
 export function parseJson(text) {
   return JSON.parse(text, (_, value, context) =>
     typeof value === "number" && context?.source && String(value) !== context.source && !Number.isSafeInteger(value) ? new Written(context.source) : value,

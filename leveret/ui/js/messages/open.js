@@ -1,4 +1,4 @@
-/** One message that is open: its story, its body, its properties, and what can be done with it. */
+/** An open message: its history, body, properties and actions. */
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, mayAny, maySend } from "../api.js";
 import { Fault, Waiting } from "../components/basic.js";
@@ -11,10 +11,10 @@ import { EditMessage } from "./edit.js";
 import { fetchMessage } from "./hunt.js";
 import { Story } from "./story.js";
 
-const AT_ONCE = 256 << 10;  // bytes of a body that is loaded without being asked for
-const ALL = 16 << 20;  // as many as the API shows at most
+const AT_ONCE = 256 << 10;  // bodies of at most this many bytes are loaded automatically
+const ALL = 16 << 20;  // maximum bytes of a body that the API shows
 
-/** The message with an id: what the list knows of it, and more when it has come. */
+/** The message with an id: first the data from the list, then the whole message. */
 function useMessage(vhost, name, id, known, isNewest) {
   const [found, setFound] = useState({ id: null });
   const [most, setMost] = useState({ id: null, bytes: 0 });
@@ -45,8 +45,8 @@ function useMessage(vhost, name, id, known, isNewest) {
 }
 
 /**
- * known: what the list has of it. act(action): opens a dialog. next, previous: addresses, or null. close: leads back.
- * edited(result, id): called when it was changed.
+ * known: the message in the list. act(action): opens a dialog. next, previous: addresses, or null. close: closes it.
+ * edited(result, id): called after an edit.
  */
 export function OpenMessage({ vhost, name, id, known, isNewest, at, of, next, previous, close, act, edited }) {
   const { message, error, isGone, isLoading, isLoadingAll, loadAll } = useMessage(vhost, name, id, known, isNewest);
@@ -57,13 +57,13 @@ export function OpenMessage({ vhost, name, id, known, isNewest, at, of, next, pr
       <h2>${message ? html`<span class="mono">${message.routing_key || "(no routing key)"}</span>` : "Message"}</h2>
       <span class="grow"></span>
       ${at >= 0 && html`<small class="faint">${at + 1} of ${of}</small>`}
-      <a class="button quiet" role="link" href=${previous ?? undefined} aria-disabled=${!previous} aria-label="The message before" title="The message before (↑)">↑</a>
-      <a class="button quiet" role="link" href=${next ?? undefined} aria-disabled=${!next} aria-label="The next message" title="The next message (↓)">↓</a>
+      <a class="button quiet" role="link" href=${previous ?? undefined} aria-disabled=${!previous} aria-label="Previous message" title="Previous message (↑)">↑</a>
+      <a class="button quiet" role="link" href=${next ?? undefined} aria-disabled=${!next} aria-label="Next message" title="Next message (↓)">↓</a>
       <button type="button" class="quiet" aria-label="Close the message" title="Close (Escape)" onClick=${close}>✕</button>
     </header>
     ${error && html`<${Fault} error=${error} what="The message could not be read." />`}
-    ${isGone && html`<p class="notice">${message ? "It has left the queue since it was found. You see what was known of it." : "This message is not in the queue any more. A consumer may have taken it, or it has expired."}</p>`}
-    ${!message && isLoading && html`<${Waiting} what="Looking for the message" />`}
+    ${isGone && html`<p class="notice">${message ? "This message has left the queue. You see its last known state." : "This message is no longer in the queue. It may have been consumed, or have expired."}</p>`}
+    ${!message && isLoading && html`<${Waiting} what="Loading the message" />`}
     ${message && html`
       <${Can} message=${message} act=${act} edit=${() => setEditing(true)} vhost=${vhost} />
       <${Story} message=${message} vhost=${vhost} />
@@ -73,13 +73,13 @@ export function OpenMessage({ vhost, name, id, known, isNewest, at, of, next, pr
   </article>`;
 }
 
-/** What can be done with it. */
+/** The actions on the message. */
 function Can({ message, act, edit, vhost }) {
   const isFree = message.state === "ready";
   const canEdit = !message.is_truncated;
   const mayPublish = mayAny("write", vhost);
   return html`<div class="actions">
-    ${message.death && isFree && maySend(vhost) && html`<button type="button" onClick=${() => act("redrive")}>Send home</button>`}
+    ${message.death && isFree && maySend(vhost) && html`<button type="button" onClick=${() => act("redrive")}>Send back</button>`}
     ${isFree && mayPublish && html`<button type="button" onClick=${() => act("publish")}>Republish</button>`}
     ${mayPublish && html`<button type="button" disabled=${!canEdit} title=${canEdit ? undefined : `Load all ${size(message.payload_bytes)} of its body first`} onClick=${edit}>${isFree ? "Edit and republish" : "Publish a changed copy"}</button>`}
     ${isFree && html`
@@ -88,6 +88,6 @@ function Can({ message, act, edit, vhost }) {
       <button type="button" onClick=${() => act("requeue")}>Requeue</button>
       <button type="button" class="danger" onClick=${() => act("delete")}>Delete</button>`}
     <a class="button quiet" href=${href("explain", { vhost, exchange: message.exchange, key: message.routing_key })}>Explain</a>
-    ${!isFree && html`<small class="faint">${message.state === "unacked" ? "A consumer holds it. It can be moved or deleted when it has come back." : "It waits to be delivered again. It can be moved or deleted then."}</small>`}
+    ${!isFree && html`<small class="faint">${message.state === "unacked" ? "A consumer holds this message. You can move or delete it only after it is requeued." : "This message waits for redelivery. You can move or delete it when it is ready again."}</small>`}
   </div>`;
 }

@@ -1,15 +1,15 @@
 /**
- * Questions: which messages of a queue are looked for. A question is in the address, so that it can be sent to somebody,
- * and becomes what the API is asked. A condition is a list of three texts: field, operator, value.
+ * Questions: searches for messages of a queue. A question is stored in the address, so that it can be shared, and is
+ * converted to a request to the API. A condition is a list of three texts: field, operator, value.
  */
 export const STATES = ["ready", "unacked", "delayed"];
-export const PAGE = 50;  // messages that are shown at once
+export const PAGE = 50;  // messages per page
 
 const TEXT_OPS = ["contains", "=", "!=", "matches", "exists", "missing"];
 const VALUE_OPS = ["=", "!=", "<", "<=", ">", ">=", "contains", "matches", "exists", "missing"];
 const NUMBER_OPS = [">", "<", "=", ">=", "<="];
 
-/** What operators are called. */
+/** Labels of operators. */
 export const OPS = {
   contains: "contains",
   "=": "is",
@@ -19,18 +19,18 @@ export const OPS = {
   ">": "is more than",
   ">=": "is at least",
   matches: "matches the pattern",
-  exists: "is there",
+  exists: "exists",
   missing: "is missing",
 };
 
-/** Properties that can be compared. */
+/** Properties for conditions. */
 export const PROPERTIES = [
   "message_id", "correlation_id", "type", "content_type", "content_encoding", "delivery_mode", "priority",
   "timestamp", "expiration", "reply_to", "user_id", "app_id",
 ];
 const NUMBERS = ["delivery_mode", "priority", "timestamp", "redriven"];
 
-/** Kinds of conditions. prefix: of the fields whose names one writes. choices: of values. */
+/** Kinds of conditions. prefix: of fields whose names the user types. choices: possible values. */
 export const KINDS = [
   { id: "json", label: "JSON path", prefix: "json:", example: "$.order.id", ops: VALUE_OPS },
   { id: "headers", label: "Header", prefix: "headers.", example: "x-tenant", ops: VALUE_OPS },
@@ -41,9 +41,9 @@ export const KINDS = [
   { id: "age", label: "Age", ops: [">", "<"], example: "5m", hint: "30s, 5m, 2h, 1d" },
   { id: "size", label: "Size", ops: [">", "<"], example: "10k", hint: "bytes, or 10k, 2M" },
   { id: "redelivered", label: "Redelivered", ops: ["="], choices: ["true", "false"] },
-  { id: "death.reason", label: "Died because", ops: ["=", "!=", "exists", "missing"], choices: ["rejected", "expired", "maxlen", "delivery_limit"] },
+  { id: "death.reason", label: "Reason of death", ops: ["=", "!=", "exists", "missing"], choices: ["rejected", "expired", "maxlen", "delivery_limit"] },
   { id: "death.queue", label: "Died in queue", ops: TEXT_OPS },
-  { id: "redriven", label: "Times sent home", ops: NUMBER_OPS, example: "0" },
+  { id: "redriven", label: "Times sent back", ops: NUMBER_OPS, example: "0" },
   { id: "id", label: "Id", ops: ["="] },
 ];
 
@@ -52,21 +52,21 @@ export function kindOf(field) {
   return KINDS.find(({ id, prefix }) => (prefix ? field.startsWith(prefix) : id === field)) ?? KINDS.find(({ id }) => id === "property");
 }
 
-/** Things that are worth a look when nobody knows what is wrong. */
+/** Suggested searches for unusual messages. */
 export const SUSPECTS = [
-  ["Body is no JSON", [["json:$", "missing", ""]]],
+  ["Body is not JSON", [["json:$", "missing", ""]]],
   ["Redelivered", [["redelivered", "=", "true"]]],
   ["Larger than 100 KiB", [["size", ">", "100k"]]],
   ["Older than an hour", [["age", ">", "1h"]]],
 ];
 
-/** A question from the parameters of an address. */
+/** The question in the parameters of an address. */
 export function readQuestion(query) {
   let where = [];
   try {
     where = JSON.parse(query.where ?? "[]").filter((each) => Array.isArray(each) && each.length === 3 && each.every((part) => typeof part === "string"));
   } catch {
-    // a damaged address asks for everything
+    // ignore a damaged address
   }
   return {
     text: query.text ?? "",
@@ -77,7 +77,7 @@ export function readQuestion(query) {
   };
 }
 
-/** The parameters of a question; those of the plain one are undefined. */
+/** The parameters of a question; defaults are undefined. */
 export function writeQuestion({ text, state, where, isNewest, page }) {
   return {
     text: text || undefined,
@@ -88,7 +88,7 @@ export function writeQuestion({ text, state, where, isNewest, page }) {
   };
 }
 
-/** What the API is asked: {where, states, newest_first}. Raises: Error that says which value is wrong. */
+/** The request to the API: {where, states, newest_first}. Raises: Error that names the wrong value. */
 export function requestOf({ text, state, where, isNewest }) {
   const conditions = where.map(([field, op, value]) => {
     if (op === "exists" || op === "missing") return { field, op };
@@ -109,11 +109,11 @@ function valueOf(field, op, text) {
 
 function number(field, text) {
   const found = Number(text);
-  if (!text.trim() || Number.isNaN(found)) throw new Error(`${field} is a number, not “${text}”`);
+  if (!text.trim() || Number.isNaN(found)) throw new Error(`${field} must be a number, not “${text}”`);
   return found;
 }
 
-/** What reads as a number, true, false, null or a quoted text is that; all else is a text. */
+/** A typed value: parsed if it is a number, true, false, null or a quoted text; otherwise a text. */
 export function scalar(text) {
   try {
     const found = JSON.parse(text);
@@ -125,13 +125,13 @@ export function scalar(text) {
 
 function seconds(text) {
   const found = /^\s*([\d.]+)\s*(s|m|h|d|)\s*$/.exec(text);
-  if (!found) throw new Error(`an age is written as 30s, 5m, 2h or 1d, not “${text}”`);
+  if (!found) throw new Error(`an age must be like 30s, 5m, 2h or 1d, not “${text}”`);
   return Number(found[1]) * { "": 1, s: 1, m: 60, h: 3600, d: 86400 }[found[2]];
 }
 
 function bytes(text) {
   const found = /^\s*([\d.]+)\s*(k|m|g|)(i?b)?\s*$/i.exec(text);
-  if (!found) throw new Error(`a size is written as 500, 10k or 2M, not “${text}”`);
+  if (!found) throw new Error(`a size must be like 500, 10k or 2M, not “${text}”`);
   return Math.round(Number(found[1]) * { "": 1, k: 1 << 10, m: 1 << 20, g: 1 << 30 }[found[2].toLowerCase()]);
 }
 

@@ -1,4 +1,4 @@
-/** What somebody keeps in this browser under a name: searches, templates of messages. */
+/** Named searches and message templates, saved in this browser. */
 import { useState } from "preact/hooks";
 import { ActDialog, Field, say } from "../components/dialog.js";
 import { html } from "../html.js";
@@ -16,15 +16,15 @@ function write(kind, all) {
   try {
     localStorage.setItem(`leveret.${kind}`, JSON.stringify(all));
   } catch {
-    say("This browser keeps nothing for this page: its storage is full or switched off.", "trouble");
+    say("This browser cannot save it: its storage is full or disabled.", "trouble");
   }
 }
 
 /**
- * kind: of what is kept. what: what one of them is called. current(): what would be kept. use(kept): called with one.
- * label: on the button.
+ * kind: storage key. what: "search" or "template". current(): the value to save. use(kept): called with a saved value.
+ * label: of the button, by default "Save search" or "Save template".
  */
-export function Saved({ kind, what, current, use, label = "Save", canSave = true }) {
+export function Saved({ kind, what, current, use, label = `Save ${what}`, canSave = true }) {
   const [all, setAll] = useState(() => read(kind));
   const [isOpen, setOpen] = useState(false);
   const [chosen, setChosen] = useState("");
@@ -36,7 +36,7 @@ export function Saved({ kind, what, current, use, label = "Save", canSave = true
     write(kind, next);
     setAll(next);
     setChosen(name);
-    return `The ${what} ${name} is kept in this browser.`;
+    return `The ${what} ${name} was saved in this browser.`;
   }
 
   function choose(name) {
@@ -49,18 +49,18 @@ export function Saved({ kind, what, current, use, label = "Save", canSave = true
     write(kind, next);
     setAll(next);
     setChosen("");
-    say(`The ${what} ${chosen} was forgotten.`, "done", { label: "Keep it", act: () => (write(kind, { ...read(kind), [chosen]: gone }), setAll(read(kind))) });
+    say(`The ${what} ${chosen} was deleted.`, "done", { label: "Undo", act: () => (write(kind, { ...read(kind), [chosen]: gone }), setAll(read(kind))) });
   }
 
   return html`<span class="saved">
     ${names.length > 0 && html`<select aria-label=${`Saved: ${what}`} value=${chosen} onChange=${(event) => choose(event.target.value)}>
-      <option value="">Saved…</option>
+      <option value="">Saved ${what === "search" ? "searches" : `${what}s`}…</option>
       ${names.map((name) => html`<option key=${name} value=${name} selected=${name === chosen}>${name}</option>`)}
     </select>`}
-    ${chosen && html`<button type="button" class="quiet" onClick=${forget}>Forget</button>`}
+    ${chosen && html`<button type="button" class="quiet" onClick=${forget}>Delete</button>`}
     ${canSave && html`<button type="button" class="quiet" onClick=${() => setOpen(true)}>${label}</button>`}
     ${isOpen && html`<${ActDialog} title=${`Save this ${what}`} verb="Save" act=${keep} close=${() => setOpen(false)}>
-      <${Field} label="Name" hint="It is kept in this browser only."><input name="name" required maxlength="60" autofocus defaultValue=${chosen} autocomplete="off" /><//>
+      <${Field} label="Name" hint="Saved in this browser only."><input name="name" required maxlength="60" autofocus defaultValue=${chosen} autocomplete="off" /><//>
     <//>`}
   </span>`;
 }

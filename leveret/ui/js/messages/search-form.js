@@ -1,4 +1,4 @@
-/** The form that says which messages are looked for. It changes the address when it is sent. */
+/** The search form for messages. Submitting it changes the address. */
 import { useEffect, useState } from "preact/hooks";
 import { Choice } from "../components/table.js";
 import { count } from "../format.js";
@@ -7,7 +7,7 @@ import { setQuery } from "../router.js";
 import { KINDS, OPS, PROPERTIES, SUSPECTS, inWords, kindOf, readQuestion, writeQuestion } from "./question.js";
 import { Saved } from "./saved.js";
 
-/** question: what is asked now. queue: for the numbers of messages in each state. error: what is wrong with it. */
+/** question: the current search. queue: for the numbers of messages in each state. error: what is wrong with the search. */
 export function SearchForm({ question, queue, delayed, error }) {
   const [draft, setDraft] = useState(question);
   const [isOpen, setOpen] = useState(question.where.length > 0);
@@ -36,9 +36,9 @@ export function SearchForm({ question, queue, delayed, error }) {
 
   return html`<form class="hunt" role="search" onSubmit=${send}>
     <div class="row">
-      <input type="search" class="wide" aria-label="Text in the bodies" placeholder="Find text in the bodies" value=${draft.text} onInput=${(event) => setDraft({ ...draft, text: event.target.value })} />
+      <input type="search" class="wide" aria-label="Text in message bodies" placeholder="Search message bodies" value=${draft.text} onInput=${(event) => setDraft({ ...draft, text: event.target.value })} />
       <button type="submit" class="primary">Search</button>
-      <button type="button" aria-expanded=${isOpen} onClick=${() => setOpen(!isOpen)}>${isOpen ? "Less" : "More"}</button>
+      <button type="button" aria-expanded=${isOpen} onClick=${() => setOpen(!isOpen)}>${isOpen ? "Fewer conditions" : "More conditions"}</button>
       ${!isPlain && html`<button type="button" class="quiet" onClick=${() => ask({ ...draft, text: "", where: [] })}>Clear</button>`}
       <${Saved} kind="searches" what="search" canSave=${!isPlain} current=${() => writeQuestion(question)} use=${(kept) => ask(readQuestion(kept))} />
     </div>
@@ -51,7 +51,7 @@ export function SearchForm({ question, queue, delayed, error }) {
         ${KINDS.map((kind) => html`<button key=${kind.id} type="button" class="chip" onClick=${() => setWhere([...draft.where, fresh(kind)])}>${kind.label}</button>`)}
       </div>
       <div class="row">
-        <span class="faint">Or look for what is odd:</span>
+        <span class="faint">Suggestions:</span>
         ${SUSPECTS.map(([label, where]) => html`<button key=${label} type="button" class="chip" onClick=${() => ask({ ...draft, where })}>${label}</button>`)}
       </div>
     </div>`}
@@ -59,7 +59,7 @@ export function SearchForm({ question, queue, delayed, error }) {
     <div class="row">
       <${Choice} name="state" label="Which messages" choices=${states} />
       <${Choice} name="order" label="Order" choices=${[["", "Oldest first"], ["newest", "Newest first"]]} />
-      <label class="row small">At once <select aria-label="Messages at once" value=${String(question.page)} onChange=${(event) => ask({ ...question, page: Number(event.target.value) })}>
+      <label class="row small">Per page <select aria-label="Messages per page" value=${String(question.page)} onChange=${(event) => ask({ ...question, page: Number(event.target.value) })}>
         ${[50, 200, 1000].map((number) => html`<option key=${number} value=${String(number)} selected=${number === question.page}>${count(number)}</option>`)}
       </select></label>
       ${!isOpen && question.where.map((each) => html`<span key=${inWords(each)} class="tag">${inWords(each)}</span>`)}
@@ -67,7 +67,7 @@ export function SearchForm({ question, queue, delayed, error }) {
   </form>`;
 }
 
-/** Whether a condition says something. */
+/** Whether a condition is complete. */
 function isComplete([field, op, value]) {
   if (kindOf(field).prefix === field) return false;
   return op === "exists" || op === "missing" || op === "=" || op === "!=" || value !== "";
@@ -78,7 +78,7 @@ function fresh(kind) {
   return [field, kind.ops[0], kind.choices?.[0] ?? ""];
 }
 
-/** One condition: a field, how it is compared, and a value. */
+/** One condition: a field, an operator and a value. */
 function Condition({ condition, change, drop }) {
   const [field, op, value] = condition;
   const kind = kindOf(field);
@@ -87,10 +87,10 @@ function Condition({ condition, change, drop }) {
     <span class="label">${kind.label}</span>
     ${kind.prefix && html`<input class="mono" aria-label=${kind.label} placeholder=${kind.example} value=${field.slice(kind.prefix.length)} onInput=${(event) => change([kind.prefix + event.target.value, op, value])} spellcheck="false" />`}
     ${kind.id === "property" && html`<select aria-label="Property" value=${field} onChange=${(event) => change([event.target.value, op, value])}>${PROPERTIES.map((name) => html`<option key=${name} selected=${name === field}>${name}</option>`)}</select>`}
-    <select aria-label=${`${kind.label}: how`} value=${op} onChange=${(event) => change([field, event.target.value, value])}>${kind.ops.map((each) => html`<option key=${each} value=${each} selected=${each === op}>${OPS[each]}</option>`)}</select>
+    <select aria-label=${`${kind.label}: operator`} value=${op} onChange=${(event) => change([field, event.target.value, value])}>${kind.ops.map((each) => html`<option key=${each} value=${each} selected=${each === op}>${OPS[each]}</option>`)}</select>
     ${needsValue && (kind.choices
       ? html`<select aria-label=${`${kind.label}: value`} value=${value} onChange=${(event) => change([field, op, event.target.value])}>${kind.choices.map((each) => html`<option key=${each} selected=${each === value}>${each}</option>`)}</select>`
       : html`<input class="mono" aria-label=${`${kind.label}: value`} placeholder=${kind.hint ?? "value"} value=${value} onInput=${(event) => change([field, op, event.target.value])} spellcheck="false" />`)}
-    <button type="button" class="quiet" aria-label=${`Take the condition on ${kind.label} away`} onClick=${drop}>✕</button>
+    <button type="button" class="quiet" aria-label=${`Remove the condition on ${kind.label}`} onClick=${drop}>✕</button>
   </div>`;
 }

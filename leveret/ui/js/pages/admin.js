@@ -1,4 +1,4 @@
-/** The admin: who may do what, virtual hosts, policies, limits, and definitions. */
+/** Administration: users and permissions, virtual hosts, policies, limits, parameters and definitions. */
 import { may } from "../api.js";
 import { Allowed, Heading, Tabs } from "../components/basic.js";
 import { html } from "../html.js";
@@ -12,7 +12,7 @@ import { Users } from "../admin/users.js";
 import { Vhost } from "../admin/vhost.js";
 import { Vhosts } from "../admin/vhosts.js";
 
-/** Parts by their names in addresses: [what it is called, which tag it needs, the page]. */
+/** Parts by their names in addresses: [label, required tag, page]. */
 const PARTS = {
   users: ["Users", "administrator", ({ names, query }) => (names.length ? html`<${User} name=${names[0]} />` : html`<${Users} query=${query} />`)],
   vhosts: ["Virtual hosts", "management", ({ names, query }) => (names.length ? html`<${Vhost} name=${names[0]} />` : html`<${Vhosts} query=${query} />`)],
@@ -31,5 +31,5 @@ export default function Admin({ names, query }) {
   return html`
     <${Heading} title="Admin" />
     <${Tabs} tabs=${allowed.map(([id, [label]]) => [id, label])} current=${chosen} to=${(id) => href("admin", id)} />
-    ${part ? html`<${Allowed} tag=${part[1]} what=${part[0]}><${part[2]} key=${chosen} names=${names.slice(1)} query=${query} /><//>` : html`<p>There is no such part of the admin.</p>`}`;
+    ${part ? html`<${Allowed} tag=${part[1]} what=${`to view ${part[0].toLowerCase()}`}><${part[2]} key=${chosen} names=${names.slice(1)} query=${query} /><//>` : html`<p>This page does not exist.</p>`}`;
 }

@@ -1,4 +1,4 @@
-/** One connection: who it is, what it does and over which channels, what it published that got nowhere, and how to close it. */
+/** One connection: its client, rates, channels, consumers, refused messages, and how to close it. */
 import { useMemo, useState } from "preact/hooks";
 import { may, path, remove, session } from "../api.js";
 import { Ago, Facts, Fault, Heading, Section, Tag, Waiting } from "../components/basic.js";
@@ -40,16 +40,16 @@ export function Connection({ name }) {
     <${Heading} kind=${html`<a href=${href("connections")}>Connections</a> to ${data.vhost}`} title=${clientName(data)} tags=${html`<${Tags} connection=${data} />`}>
       <${Closing} connection=${data} />
     <//>
-    ${connection.error && html`<${Fault} error=${connection.error} what=${connection.error.status === 404 ? "This connection is closed. What you see is how it was." : "These numbers are old."} />`}
+    ${connection.error && html`<${Fault} error=${connection.error} what=${connection.error.status === 404 ? "This connection is closed. You see its last known state." : "These numbers are out of date."} />`}
     <p class=${classes("verdict", judged ? (judged.level === "trouble" ? "of-trouble" : judged.level) : "calm")}>
       <i class="dot" aria-hidden="true"></i>It ${judged ? judged.text : does(sum)}
     </p>
     <dl class="figures">
-      <div><dt>Publishes</dt><dd class=${sum.publish >= 0.05 ? "of-in" : "faint"}>${rate(sum.publish)}<small>${size(data.recv_oct_details.rate)}/s come from it</small></dd></div>
-      <div><dt>Gets</dt><dd class=${sum.deliver >= 0.05 ? "of-out" : "faint"}>${rate(sum.deliver)}<small>${size(data.send_oct_details.rate)}/s go to it</small></dd></div>
-      <div><dt>Unacknowledged</dt><dd class=${sum.unacked ? "of-unacked" : "faint"}>${brief(sum.unacked)}<small>${sum.window && !sum.isUnlimited ? `of ${brief(sum.window)} that it may hold` : sum.consumers ? "it may hold any number" : "it holds"}</small></dd></div>
-      <div><dt>Unconfirmed</dt><dd class=${sum.unconfirmed ? "" : "faint"}>${brief(sum.unconfirmed)}<small>wait for a confirm</small></dd></div>
-      <div><dt>Waits for it</dt><dd class=${data.send_pend ? "of-trouble" : "faint"}>${size(data.send_pend)}<small>sent but not read yet</small></dd></div>
+      <div><dt>Publishes</dt><dd class=${sum.publish >= 0.05 ? "of-in" : "faint"}>${rate(sum.publish)}<small>${size(data.recv_oct_details.rate)}/s from the client</small></dd></div>
+      <div><dt>Receives</dt><dd class=${sum.deliver >= 0.05 ? "of-out" : "faint"}>${rate(sum.deliver)}<small>${size(data.send_oct_details.rate)}/s to the client</small></dd></div>
+      <div><dt>Unacknowledged</dt><dd class=${sum.unacked ? "of-unacked" : "faint"}>${brief(sum.unacked)}<small>${sum.window && !sum.isUnlimited ? `of ${brief(sum.window)} allowed by prefetch` : sum.consumers ? "no prefetch limit" : "no consumers"}</small></dd></div>
+      <div><dt>Unconfirmed</dt><dd class=${sum.unconfirmed ? "" : "faint"}>${brief(sum.unconfirmed)}<small>waiting for a confirm</small></dd></div>
+      <div><dt>Send buffer</dt><dd class=${data.send_pend ? "of-trouble" : "faint"}>${size(data.send_pend)}<small>not read by the client yet</small></dd></div>
       <div><dt>Connected</dt><dd>${span((Date.now() - data.connected_at) / 1000)}<small>since ${exact(data.connected_at)}</small></dd></div>
     </dl>
     <${Charts} connection=${data} channels=${channels.data ?? []} />
@@ -63,21 +63,21 @@ function Tags({ connection }) {
   return html`<${Tag}>user ${connection.user}<//>
     ${library(connection) && html`<${Tag}>${library(connection)}<//>`}
     <${Tag}>${connection.protocol}<//>
-    ${connection.ssl ? html`<${Tag}>${connection.ssl_protocol}<//>` : html`<${Tag} title="Nothing is encrypted on the way">no TLS<//>`}
+    ${connection.ssl ? html`<${Tag}>${connection.ssl_protocol}<//>` : html`<${Tag} title="Not encrypted">no TLS<//>`}
     ${connection.state !== "running" && html`<${Tag} of=${connection.state === "blocked" ? "trouble" : "ready"}>${connection.state}<//>`}`;
 }
 
 function Charts({ connection, channels }) {
   const over = (what) => sumOf(channels.map((channel) => rates(channel.message_stats[`${what}_details`])));
   return html`<div class="charts">
-    <${Chart} title="Messages in a second" format=${rate} series=${[
+    <${Chart} title="Messages per second" format=${rate} series=${[
       { label: "published", of: "in", points: over("publish") },
       { label: "delivered", of: "out", points: over("deliver_get") },
       { label: "acknowledged", of: "accent", points: over("ack"), isDashed: true },
     ]} />
-    <${Chart} title="Bytes in a second" format=${size} series=${[
-      { label: "from it", of: "in", points: rates(connection.recv_oct_details) },
-      { label: "to it", of: "out", points: rates(connection.send_oct_details) },
+    <${Chart} title="Bytes per second" format=${size} series=${[
+      { label: "from the client", of: "in", points: rates(connection.recv_oct_details) },
+      { label: "to the client", of: "out", points: rates(connection.send_oct_details) },
     ]} />
   </div>`;
 }
@@ -88,20 +88,20 @@ function Channels({ channels }) {
   return html`<${Section} title=${plural(rows.length, "channel")}>
     ${rows.length
       ? html`<${Table} name="Channels" rows=${rows} keyOf=${(each) => each.name} columns=${channelColumns(false)} order=${order} openAt=${(each) => href("channels", each.name)} />`
-      : html`<p class="faint">Without a channel a client can neither publish nor consume.</p>`}
+      : html`<p class="faint">Without a channel, the client can neither publish nor consume.</p>`}
   <//>`;
 }
 
 function Consumers({ consumers }) {
   const order = useOrder("queue", false, "consumers");
-  if (!consumers.length) return html`<${Section} title="Consumers"><p class="faint">It consumes from no queue.</p><//>`;
+  if (!consumers.length) return html`<${Section} title="Consumers"><p class="faint">No consumers.</p><//>`;
   return html`<${Section} title=${plural(consumers.length, "consumer")}>
     <${Table} name="Consumers" rows=${consumers} keyOf=${(each) => `${each.channel_details.name} ${each.consumer_tag}`} columns=${consumerColumns({ ofConnection: true })} order=${order} openAt=${(each) => href("queues", each.queue.vhost, each.queue.name, { tab: "consumers" })} />
   <//>`;
 }
 
 function Lost({ refused }) {
-  return html`<${Section} title="What it published that got nowhere" note=${refused.length ? "" : "nothing, as far as is known"}>
+  return html`<${Section} title="Refused and unroutable messages" note=${refused.length ? "" : "none recorded"}>
     ${refused.length > 0 && html`<${RefusedTable} refused=${refused} />`}
   <//>`;
 }
@@ -110,23 +110,23 @@ function Who({ connection }) {
   const told = Object.entries(connection.client_properties ?? {}).filter(([key]) => key !== "capabilities");
   const can = Object.entries(connection.client_properties?.capabilities ?? {}).filter(([, value]) => value === true).map(([key]) => key);
   return html`
-    <${Section} title="Who it is">
+    <${Section} title="Client">
       <${Facts} rows=${[
         ["User", html`<a href=${may("administrator") ? href("admin", "users", connection.user) : href("connections", { user: connection.user })}>${connection.user}</a>`],
-        ["Logged in by", connection.auth_mechanism],
+        ["Authentication", connection.auth_mechanism],
         ["Virtual host", html`<span class="mono">${connection.vhost}</span>`],
         ["From", html`<span class="mono">${connection.peer_host}, port ${connection.peer_port}</span>`],
         ["To", html`<span class="mono">${connection.host}, port ${connection.port}</span>`],
         ["Since", html`${exact(connection.connected_at)} (<${Ago} at=${connection.connected_at} />)`],
-        ["Heartbeat", connection.timeout ? `every ${span(connection.timeout)} at most` : "none: a broken network is found out late"],
-        ["Largest frame", connection.frame_max ? size(connection.frame_max) : "any size"],
+        ["Heartbeat", connection.timeout ? `every ${span(connection.timeout)}` : "none: network failures are detected late"],
+        ["Maximum frame size", connection.frame_max ? size(connection.frame_max) : "any size"],
         ["Channels", `${count(connection.channels)} of at most ${count(connection.channel_max)}`],
-        ["Read in all", `${size(connection.recv_oct)} in ${plural(connection.recv_cnt, "read")}`],
-        ["Sent in all", `${size(connection.send_oct)} in ${plural(connection.send_cnt, "write")}`],
+        ["Received in total", `${size(connection.recv_oct)} in ${plural(connection.recv_cnt, "read")}`],
+        ["Sent in total", `${size(connection.send_oct)} in ${plural(connection.send_cnt, "write")}`],
       ]} />
     <//>
-    <${Section} title="What the client says of itself">
-      <${Facts} rows=${[...told.map(([key, value]) => [key, String(typeof value === "object" ? JSON.stringify(value) : value)]), ["can handle", can.join(", ")]]} />
+    <${Section} title="Client properties">
+      <${Facts} rows=${[...told.map(([key, value]) => [key, String(typeof value === "object" ? JSON.stringify(value) : value)]), ["capabilities", can.join(", ")]]} />
     <//>
     ${connection.ssl && html`<${Section} title="TLS">
       <${Facts} rows=${[
@@ -134,7 +134,7 @@ function Who({ connection }) {
         ["Cipher", connection.ssl_cipher],
         ["Key exchange", connection.ssl_key_exchange],
         ["Hash", connection.ssl_hash],
-        ["Certificate of the client", connection.peer_cert_subject || "none"],
+        ["Client certificate", connection.peer_cert_subject || "none"],
         ["Issued by", connection.peer_cert_issuer],
         ["Valid", connection.peer_cert_validity],
         ["Serial number", connection.peer_cert_serial_number],
@@ -161,21 +161,21 @@ function Closing({ connection }) {
     <button type="button" class="danger" onClick=${() => setOpen("one")}>Close</button>
     <button type="button" class="danger" onClick=${() => setOpen("all")}>Close all of ${connection.user}</button>
     ${open === "one" && html`<${ActDialog} title="Close the connection" verb="Close the connection" isDanger act=${end} close=${close}>
-      <p><b>${called}</b> loses its ${connection.channels === 1 ? "channel" : plural(connection.channels, "channel")}. What it holds goes back to the queues. Most clients connect again by themselves.</p>
+      <p><b>${called}</b> loses its ${connection.channels === 1 ? "channel" : plural(connection.channels, "channel")}. Its unacknowledged messages are requeued. Most clients reconnect automatically.</p>
       <${Why} />
     <//>`}
     ${open === "all" && html`<${CloseAll} user=${connection.user} act=${endAll} close=${close} />`}`;
 }
 
 function Why() {
-  return html`<${Field} label="Reason" hint="The client sees it, as CONNECTION_FORCED, and it is in the log."><input name="reason" placeholder=${REASON} maxlength="200" autofocus /><//>`;
+  return html`<${Field} label="Reason" hint="Sent to the client with CONNECTION_FORCED, and logged."><input name="reason" placeholder=${REASON} maxlength="200" autofocus /><//>`;
 }
 
 function CloseAll({ user, act, close }) {
   const found = useLive(path("connections", "username", user), { columns: "name" }, { isStill: true });
   const number = found.data?.length;
   return html`<${ActDialog} title=${`Close all connections of ${user}`} verb=${number === undefined ? "Close all" : `Close ${plural(number, "connection")}`} isDanger act=${act} close=${close}>
-    <p>${number === undefined ? "All connections" : html`<b>${plural(number, "connection")}</b>`} of the user <code>${user}</code> will be closed, whatever they do. To keep them away, change the password or the permissions as well.</p>
+    <p>${number === undefined ? "All connections" : html`<b>${plural(number, "connection")}</b>`} of the user <code>${user}</code> will be closed. To keep them from reconnecting, also change the password or the permissions.</p>
     <${Why} />
   <//>`;
 }

@@ -1,4 +1,4 @@
-/** Connections: who is it, what does it do, is it slow or blocked? Sorted by what needs somebody, then by what it publishes. */
+/** Connections: client, activity and problems. Sorted by problems, then by publish rate. */
 import { useMemo } from "preact/hooks";
 import { Ago, Count, Empty, Fault, Heading, Name, Rate, Tag, Waiting } from "../components/basic.js";
 import { Choice, Filter, Table, useOrder } from "../components/table.js";
@@ -19,17 +19,17 @@ const bytes = (value) => (value >= 1 ? html`<span class="number">${size(value)}/
 
 const columnsOf = (hasVhosts) => [
   { id: "name", label: "Client", isWide: true, value: ({ called }) => called, cell: ({ connection, called }) => html`<${Name} name=${called} to=${href("connections", connection.name)} title=${connection.name} />` },
-  { id: "state", label: "State", title: "Sorted by what needs somebody most, then by what it publishes", value: ({ weight }) => weight, cell: ({ judged, sum }) => html`<${Judged} judged=${judged} sum=${sum} />` },
-  { id: "publish", label: "Publishes", isNumber: true, title: "Messages that it publishes in a second", value: ({ sum }) => sum.publish, cell: ({ sum, share }) => html`<span class="share"><i style=${{ width: `${share * 48}px` }}></i></span><${Rate} value=${sum.publish} of="in" />` },
-  { id: "deliver", label: "Gets", isNumber: true, title: "Messages that are delivered to it in a second", value: ({ sum }) => sum.deliver, cell: ({ sum }) => html`<${Rate} value=${sum.deliver} of="out" />` },
-  { id: "unacked", label: "Unacked", isNumber: true, title: "Messages that it holds", value: ({ sum }) => sum.unacked, cell: ({ sum }) => html`<${Count} value=${sum.unacked} of="unacked" />`, narrow: "hide" },
-  { id: "recv", label: "From it", isNumber: true, title: "Bytes that come from it in a second", value: ({ connection }) => connection.recv_oct_details?.rate ?? 0, cell: ({ connection }) => bytes(connection.recv_oct_details?.rate), narrow: "hide-1200" },
-  { id: "send", label: "To it", isNumber: true, title: "Bytes that go to it in a second", value: ({ connection }) => connection.send_oct_details?.rate ?? 0, cell: ({ connection }) => bytes(connection.send_oct_details?.rate), narrow: "hide-1200" },
+  { id: "state", label: "State", title: "Sorted by problems, then by publish rate", value: ({ weight }) => weight, cell: ({ judged, sum }) => html`<${Judged} judged=${judged} sum=${sum} />` },
+  { id: "publish", label: "Publishes", isNumber: true, title: "Published messages per second", value: ({ sum }) => sum.publish, cell: ({ sum, share }) => html`<span class="share"><i style=${{ width: `${share * 48}px` }}></i></span><${Rate} value=${sum.publish} of="in" />` },
+  { id: "deliver", label: "Gets", isNumber: true, title: "Delivered messages per second", value: ({ sum }) => sum.deliver, cell: ({ sum }) => html`<${Rate} value=${sum.deliver} of="out" />` },
+  { id: "unacked", label: "Unacked", isNumber: true, title: "Unacknowledged messages", value: ({ sum }) => sum.unacked, cell: ({ sum }) => html`<${Count} value=${sum.unacked} of="unacked" />`, narrow: "hide" },
+  { id: "recv", label: "From client", isNumber: true, title: "Bytes per second from the client", value: ({ connection }) => connection.recv_oct_details?.rate ?? 0, cell: ({ connection }) => bytes(connection.recv_oct_details?.rate), narrow: "hide-1200" },
+  { id: "send", label: "To client", isNumber: true, title: "Bytes per second to the client", value: ({ connection }) => connection.send_oct_details?.rate ?? 0, cell: ({ connection }) => bytes(connection.send_oct_details?.rate), narrow: "hide-1200" },
   { id: "user", label: "User", value: ({ connection }) => connection.user, cell: ({ connection }) => html`<span class="cut">${connection.user}</span>`, narrow: "hide" },
   { id: "host", label: "Host", value: ({ connection }) => machine(connection), cell: ({ connection }) => html`<span class="mono" title=${connection.name}>${machine(connection)}</span>${connection.ssl && html` <${Tag}>TLS<//>`}`, narrow: "hide-1200" },
   hasVhosts && { id: "vhost", label: "Virtual host", value: ({ connection }) => connection.vhost, cell: ({ connection }) => html`<span class="mono faint cut">${connection.vhost}</span>`, narrow: "hide-1200" },
   { id: "library", label: "Library", value: ({ connection }) => library(connection), cell: ({ connection }) => html`<span class="cut">${library(connection) || "–"}</span>`, narrow: "hide-1200" },
-  { id: "since", label: "Since", isNumber: true, value: ({ connection }) => connection.connected_at, cell: ({ connection }) => html`<${Ago} at=${connection.connected_at} />`, narrow: "hide" },
+  { id: "since", label: "Connected", isNumber: true, value: ({ connection }) => connection.connected_at, cell: ({ connection }) => html`<${Ago} at=${connection.connected_at} />`, narrow: "hide" },
 ].filter(Boolean);
 
 function weigh(judged, sum) {
@@ -80,16 +80,16 @@ function List({ query }) {
   return html`
     ${heading}
     <${Filter} what="connections">
-      <${Choice} name="only" label="Which connections" choices=${[["", "All", rows.length], ["publishing", "Publish", number("publishing")], ["consuming", "Consume", number("consuming")], ["trouble", "To look at", number("trouble")]]} />
+      <${Choice} name="only" label="Which connections" choices=${[["", "All", rows.length], ["publishing", "Publish", number("publishing")], ["consuming", "Consume", number("consuming")], ["trouble", "Needs attention", number("trouble")]]} />
       <${VhostChoice} />
-      ${query.user && html`<a class="button" href=${href("connections", { ...query, user: "" })} title="Show those of everybody">Only of ${query.user} ✕</a>`}
+      ${query.user && html`<a class="button" href=${href("connections", { ...query, user: "" })} title="Show the connections of all users">User ${query.user} ✕</a>`}
       <span class="faint" role="status">${plural(shown.length, "connection")}</span>
     <//>
-    ${connections.error && html`<${Fault} error=${connections.error} what="These numbers are old." />`}
+    ${connections.error && html`<${Fault} error=${connections.error} what="These numbers are out of date." />`}
     ${!rows.length
-      ? html`<${Empty} title="Nobody is connected" command="python examples/pika/hello/receive.py">A connection is there as long as a client is. Any AMQP 0-9-1 library can connect.<//>`
+      ? html`<${Empty} title="No connections" command="python examples/pika/hello/receive.py">Each connected client has a connection. Any AMQP 0-9-1 library can connect.<//>`
       : !shown.length
-        ? html`<${Empty} title="No connection is like that">${query.only === "trouble" ? "None is blocked or slow." : "Change the filter to see others."}<//>`
+        ? html`<${Empty} title="No matching connections">${query.only === "trouble" ? "No connection is blocked or slow." : "Change the filter to see other connections."}<//>`
         : html`<${Table} name="Connections" rows=${shown} keyOf=${keyOf} columns=${columns} order=${order} about=${`${query.q} ${query.only} ${query.vhost} ${query.user}`} openAt=${({ connection }) => href("connections", connection.name)} />`}`;
 }
 

@@ -1,4 +1,4 @@
-/** Consumers: who gets messages from which queue, how many at once, and since when. */
+/** Consumers with their queues, clients and prefetch. */
 import { useMemo, useState } from "preact/hooks";
 import { may, path, put } from "../api.js";
 import { Ago, Empty, Fault, Heading, Name, Tag, Waiting } from "../components/basic.js";
@@ -11,22 +11,22 @@ import { html } from "../html.js";
 import { useLive } from "../live.js";
 import { href } from "../router.js";
 
-const acks = (each) => (each.ack_required ? "itself" : "automatically");
+const acks = (each) => (each.ack_required ? "manual" : "automatic");
 
-/** Columns of a table of consumers. ofConnection: whether they are all of one. change(consumer): asks for another prefetch. */
+/** Columns of a table of consumers. ofConnection: whether all belong to one. change(consumer): opens the prefetch dialog. */
 export function consumerColumns({ ofConnection = false, change = null } = {}) {
   return [
     { id: "queue", label: "Queue", isWide: true, value: (each) => each.queue.name, cell: (each) => html`<${Name} name=${each.queue.name} to=${href("queues", each.queue.vhost, each.queue.name, { tab: "consumers" })} />` },
-    { id: "tag", label: "Consumer tag", value: (each) => each.consumer_tag, cell: (each) => html`<span class="mono cut" title=${each.consumer_tag}>${each.consumer_tag}</span>${each.exclusive && html` <${Tag} title="Nobody else may consume from the queue">exclusive<//>`}`, narrow: "hide" },
+    { id: "tag", label: "Consumer tag", value: (each) => each.consumer_tag, cell: (each) => html`<span class="mono cut" title=${each.consumer_tag}>${each.consumer_tag}</span>${each.exclusive && html` <${Tag} title="No other consumer may use the queue">exclusive<//>`}`, narrow: "hide" },
     ofConnection ? null : { id: "client", label: "Client", value: (each) => each.client, cell: (each) => html`<${Client} consumer=${each} />` },
     { id: "channel", label: "Channel", isNumber: true, value: (each) => each.channel_details.number, cell: (each) => (hasConnection(each) ? html`<a href=${href("channels", each.channel_details.name)}>${each.channel_details.number}</a>` : html`<span class="faint">HTTP</span>`), narrow: "hide" },
     { id: "state", label: "State", value: consumerState, cell: (each) => html`<span class=${each.active ? "" : "faint"}>${consumerState(each)}</span>`, narrow: "hide" },
-    { id: "prefetch", label: "Prefetch", isNumber: true, title: "How many messages it may hold at once", value: (each) => each.prefetch_count || Infinity, cell: (each) => html`<${Prefetch} consumer=${each} change=${change} />` },
-    { id: "ack", label: "Acknowledges", value: acks, cell: acks, narrow: "hide-1200" },
-    { id: "timeout", label: "Ack within", isNumber: true, title: "How long it may hold a message before its channel is closed", value: (each) => each.consumer_timeout ?? Infinity, cell: (each) => (each.consumer_timeout ? span(each.consumer_timeout / 1000) : html`<span class="faint">no limit</span>`), narrow: "hide-1200" },
+    { id: "prefetch", label: "Prefetch", isNumber: true, title: "Maximum unacknowledged messages", value: (each) => each.prefetch_count || Infinity, cell: (each) => html`<${Prefetch} consumer=${each} change=${change} />` },
+    { id: "ack", label: "Acknowledgement", value: acks, cell: acks, narrow: "hide-1200" },
+    { id: "timeout", label: "Ack timeout", isNumber: true, title: "Time to acknowledge a message before the channel is closed", value: (each) => each.consumer_timeout ?? Infinity, cell: (each) => (each.consumer_timeout ? span(each.consumer_timeout / 1000) : html`<span class="faint">no limit</span>`), narrow: "hide-1200" },
     ofConnection ? null : { id: "user", label: "User", value: (each) => each.channel_details.user, cell: (each) => html`<span class="cut">${each.channel_details.user}</span>`, narrow: "hide-1200" },
     ofConnection ? null : { id: "vhost", label: "Virtual host", value: (each) => each.queue.vhost, cell: (each) => html`<span class="mono faint cut">${each.queue.vhost}</span>`, narrow: "hide-1200" },
-    ofConnection ? null : { id: "since", label: "Connected", isNumber: true, title: "Since when its connection is there", value: (each) => each.since ?? 0, cell: (each) => html`<${Ago} at=${each.since} />`, narrow: "hide-1200" },
+    ofConnection ? null : { id: "since", label: "Connected", isNumber: true, title: "Age of its connection", value: (each) => each.since ?? 0, cell: (each) => html`<${Ago} at=${each.since} />`, narrow: "hide-1200" },
   ].filter(Boolean);
 }
 
@@ -70,14 +70,14 @@ export default function Consumers({ query }) {
   return html`
     ${heading}
     <${Filter} what="consumers">
-      <${Choice} name="only" label="Which consumers" choices=${[["", "All", rows.length], ["unlimited", "Without a limit", unlimited], ["waiting", "Not active", rows.filter((each) => !each.active).length]]} />
+      <${Choice} name="only" label="Which consumers" choices=${[["", "All", rows.length], ["unlimited", "No prefetch limit", unlimited], ["waiting", "Not active", rows.filter((each) => !each.active).length]]} />
       <${VhostChoice} />
       <span class="faint" role="status">${plural(shown.length, "consumer")}</span>
     <//>
-    ${consumers.error && html`<${Fault} error=${consumers.error} what="These numbers are old." />`}
+    ${consumers.error && html`<${Fault} error=${consumers.error} what="These numbers are out of date." />`}
     ${shown.length
       ? html`<${Table} name="Consumers" rows=${shown} keyOf=${keyOf} columns=${columns} order=${order} about=${`${query.q} ${query.only} ${query.vhost}`} openAt=${(each) => href("queues", each.queue.vhost, each.queue.name, { tab: "consumers" })} />`
-      : html`<${Empty} title=${rows.length ? "No consumer is like that" : "Nobody consumes"} command=${rows.length ? undefined : "leveret messages consume orders"}>A consumer gets the messages of a queue as they come, up to its prefetch at once.<//>`}
+      : html`<${Empty} title=${rows.length ? "No matching consumers" : "No consumers"} command=${rows.length ? undefined : "leveret messages consume orders"}>A consumer receives the messages of a queue as they arrive, up to its prefetch.<//>`}
     ${changing && html`<${ChangePrefetch} consumer=${changing} close=${() => setChanging(null)} reload=${consumers.reload} />`}`;
 }
 
@@ -88,11 +88,11 @@ function ChangePrefetch({ consumer, close, reload }) {
     if (data.get("whom") === "one") Object.assign(body, { consumer_tag: consumer.consumer_tag, channel: consumer.channel_details.name });
     const { consumers } = await put(`leveret/${path("queues", vhost, name, "consumers", "prefetch")}`, body);
     reload();
-    return `The prefetch of ${plural(consumers, "consumer")} is ${body.prefetch || "without a limit"} now.`;
+    return `The prefetch of ${plural(consumers, "consumer")} was set to ${body.prefetch || "no limit"}.`;
   }
   return html`<${ActDialog} title="Change the prefetch" verb="Change" act=${change} close=${close}>
-    <${Field} label="Messages that it may hold at once" hint="0: any number. It holds until the consumer ends; no client has to be changed."><input name="prefetch" type="number" min="0" max="65535" required autofocus defaultValue=${consumer.prefetch_count} /><//>
-    <fieldset class="radios"><legend>Of whom</legend>
+    <${Field} label="Maximum unacknowledged messages" hint="0: no limit. Applies until the consumer ends, without a change of the client."><input name="prefetch" type="number" min="0" max="65535" required autofocus defaultValue=${consumer.prefetch_count} /><//>
+    <fieldset class="radios"><legend>Apply to</legend>
       <label class="check"><input type="radio" name="whom" value="one" defaultChecked /> <span><code>${consumer.consumer_tag}</code> only</span></label>
       <label class="check"><input type="radio" name="whom" value="all" /> <span>all consumers of <code>${name}</code></span></label>
     </fieldset>

@@ -1,4 +1,4 @@
-/** What can be done with an exchange: declare, delete, bind and unbind. */
+/** Forms for exchanges: declare, delete, bind and unbind. */
 import { useState } from "preact/hooks";
 import { mayAny, path, post, put, remove, usualVhost } from "../api.js";
 import { ActDialog, Field } from "../components/dialog.js";
@@ -11,10 +11,10 @@ import { TypedName } from "../typed.js";
 import { parseArguments } from "./queue-forms.js";
 
 const KINDS = {
-  direct: "To the queues whose binding has the routing key of the message.",
-  fanout: "To all that is bound, whatever the routing key.",
-  topic: "To bindings whose pattern the routing key matches: * is one word, # any number of words.",
-  headers: "To bindings whose arguments the headers of the message match.",
+  direct: "Routes to queues whose binding key equals the routing key.",
+  fanout: "Routes to all bound queues, whatever the routing key.",
+  topic: "Routes to queues whose binding pattern matches the routing key: * is one word, # any number of words.",
+  headers: "Routes to queues whose binding arguments match the headers of the message.",
 };
 
 export function DeclareExchange({ vhost, done }) {
@@ -38,21 +38,21 @@ function Declaring({ vhost, done, close }) {
     await put(path("exchanges", where, data.get("name")), { type: data.get("type"), durable: is("durable"), auto_delete: is("auto_delete"), internal: is("internal"), arguments: wanted });
     done();
     go("exchanges", where, data.get("name"));
-    return `The exchange ${data.get("name")} is there.`;
+    return `The exchange ${data.get("name")} was declared.`;
   }
   return html`<${ActDialog} title="Declare an exchange" verb="Declare" act=${declare} close=${close}>
     <${Field} label="Name"><input name="name" required autofocus class="mono" autocomplete="off" /><//>
     ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select name="vhost">${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === (vhost ?? usualVhost())}>${name}</option>`)}</select><//>`}
     <${Field} label="Type" hint=${about}><select name="type" onChange=${(event) => setKind(event.target.value)}>${types.map(({ name }) => html`<option key=${name} selected=${name === kind}>${name}</option>`)}</select><//>
     <label class="check"><input type="checkbox" name="durable" defaultChecked /> Durable: it survives a restart of the broker</label>
-    <label class="check"><input type="checkbox" name="auto_delete" /> Auto-delete: it goes with its last binding</label>
-    <label class="check"><input type="checkbox" name="internal" /> Internal: only other exchanges may send to it</label>
-    <${Field} label="Alternate exchange" hint="Gets what no binding leads to a queue. Empty: such messages are returned or dropped."><input name="alternate" class="mono" autocomplete="off" /><//>
+    <label class="check"><input type="checkbox" name="auto_delete" /> Auto-delete: it is deleted with its last binding</label>
+    <label class="check"><input type="checkbox" name="internal" /> Internal: clients cannot publish to it, only other exchanges route to it</label>
+    <${Field} label="Alternate exchange" hint="Receives messages that match no binding. Empty: such messages are returned or dropped."><input name="alternate" class="mono" autocomplete="off" /><//>
     <${Field} label="Arguments" hint="As JSON."><textarea name="arguments" rows="2" spellcheck="false"></textarea><//>
   <//>`;
 }
 
-/** bindings: that lead from it; incoming: to it. */
+/** bindings: number of bindings from the exchange. incoming: number of bindings to it. */
 export function DeleteExchange({ exchange, bindings, incoming }) {
   const [isOpen, setOpen] = useState(false);
   const { vhost, name } = exchange;
@@ -63,7 +63,7 @@ export function DeleteExchange({ exchange, bindings, incoming }) {
   }
   return html`<button type="button" class="danger" onClick=${() => setOpen(true)}>Delete</button>
     ${isOpen && html`<${ActDialog} title="Delete the exchange" verb="Delete the exchange" isDanger act=${destroy} close=${() => setOpen(false)}>
-      <p>The exchange <code>${name}</code> and its <b>${plural(bindings + incoming, "binding")}</b> will be deleted. Whoever publishes to it then loses the channel. No message in a queue is touched.</p>
+      <p>The exchange <code>${name}</code> and its <b>${plural(bindings + incoming, "binding")}</b> will be deleted. Clients that publish to it afterwards lose their channel. Messages in queues are not affected.</p>
       <label class="check"><input type="checkbox" name="unused" /> Only if nothing is bound to it</label>
       <${TypedName} what="exchange" name=${name} />
     <//>`}`;
@@ -71,10 +71,10 @@ export function DeleteExchange({ exchange, bindings, incoming }) {
 
 const HINTS = {
   direct: "The routing key that messages must have.",
-  fanout: "It does not count: all messages come.",
-  topic: "A pattern: * is one word, # any number of words, as order.*.created or order.#",
-  headers: "It does not count: the arguments are what the headers must have.",
-  "x-consistent-hash": "The weight of what is bound, as a number from 1.",
+  fanout: "Ignored: all messages are routed.",
+  topic: "A pattern: * is one word, # any number of words, for example order.*.created or order.#",
+  headers: "Ignored: the headers must match the arguments.",
+  "x-consistent-hash": "The weight of the binding, a number from 1.",
 };
 
 /** Bind a queue or an exchange to this one. */
@@ -86,7 +86,7 @@ export function Bind({ exchange, close, reload }) {
     const wanted = parseArguments(data.get("arguments"));
     await post(`${path("bindings", vhost, "e", name)}/${kind}/${path(data.get("to"))}`, { routing_key: data.get("key"), arguments: wanted });
     reload();
-    return `${name} leads to ${data.get("to")} now.`;
+    return `${data.get("to")} was bound to ${name}.`;
   }
   return html`<${ActDialog} title=${`Bind to ${name}`} verb="Bind" act=${bind} close=${close}>
     <div class="choice" role="group" aria-label="What to bind">
@@ -97,22 +97,22 @@ export function Bind({ exchange, close, reload }) {
       <input name="to" list="destinations" required autofocus class="mono" autocomplete="off" />
       <datalist id="destinations">${(found.data ?? []).filter((each) => each.name).map((each) => html`<option key=${each.name} value=${each.name} />`)}</datalist>
     <//>
-    <${Field} label="Routing key" hint=${HINTS[type] ?? "What it means depends on the type of the exchange."}><input name="key" class="mono" autocomplete="off" /><//>
+    <${Field} label="Routing key" hint=${HINTS[type] ?? "Its meaning depends on the exchange type."}><input name="key" class="mono" autocomplete="off" /><//>
     <${Field} label="Arguments" hint=${type === "headers" ? 'As JSON, for example {"x-match": "all", "country": "de"}' : "As JSON. Most bindings have none."}><textarea name="arguments" rows="2" spellcheck="false"></textarea><//>
   <//>`;
 }
 
-/** A button that undoes a binding, in a second step. */
+/** A button that deletes a binding, after a confirmation. */
 export function Unbind({ binding, reload }) {
   const [isOpen, setOpen] = useState(false);
   const { vhost, source, destination, destination_type: type, routing_key: key, properties_key: id } = binding;
   async function unbind() {
     await remove(`${path("bindings", vhost, "e", source)}/${type[0]}/${path(destination, id)}`);
     reload();
-    return `${source} no longer leads to ${destination}.`;
+    return `${destination} was unbound from ${source}.`;
   }
   return html`<button type="button" class="quiet" aria-label=${`Unbind ${destination} from ${source} (${key})`} onClick=${() => setOpen(true)}>Unbind</button>
     ${isOpen && html`<${ActDialog} title="Unbind" verb="Unbind" isDanger act=${unbind} close=${() => setOpen(false)}>
-      <p>Messages from <code>${exchangeName(source)}</code> ${key ? html`with the key <code>${key}</code>` : ""} will no longer go to the ${type} <code>${destination}</code>. What is in it stays.</p>
+      <p>Messages from <code>${exchangeName(source)}</code> ${key ? html`with the key <code>${key}</code>` : ""} will no longer be routed to the ${type} <code>${destination}</code>. Messages already there stay.</p>
     <//>`}`;
 }

@@ -1,4 +1,4 @@
-/** One exchange: what comes in and goes out, from whom, and where to. */
+/** One exchange: its rates, publishers and bindings. */
 import { useMemo, useRef, useState } from "preact/hooks";
 import { mayAny, mayDo, path } from "../api.js";
 import { Empty, Facts, Fault, Heading, Name, Rate, Section, Tag, Waiting } from "../components/basic.js";
@@ -25,7 +25,7 @@ export function Exchange({ vhost, name }) {
   const kind = html`<a href=${href("exchanges")}>Exchanges</a> in ${vhost}`;
   if (!exchange.data) {
     return exchange.error
-      ? html`<${Heading} kind=${kind} title=${exchangeName(name)} /><${Fault} error=${exchange.error} what=${exchange.error.status === 404 ? "There is no such exchange any more." : "The exchange could not be read."} again=${exchange.reload} />`
+      ? html`<${Heading} kind=${kind} title=${exchangeName(name)} /><${Fault} error=${exchange.error} what=${exchange.error.status === 404 ? "This exchange no longer exists." : "The exchange could not be read."} again=${exchange.reload} />`
       : html`<${Waiting} />`;
   }
   const data = exchange.data;
@@ -38,10 +38,10 @@ export function Exchange({ vhost, name }) {
       <a class="button" href=${href("explain", { vhost, exchange: name })}>Explain</a>
       ${isOwn && mayDo("configure", vhost, name) && html`<${DeleteExchange} exchange=${data} bindings=${outgoing.data?.length ?? 0} incoming=${incoming.data?.length ?? 0} />`}
     <//>
-    ${exchange.error && html`<${Fault} error=${exchange.error} what=${exchange.error.status === 404 ? "There is no such exchange any more. What you see is how it was." : "These numbers are old."} />`}
+    ${exchange.error && html`<${Fault} error=${exchange.error} what=${exchange.error.status === 404 ? "This exchange no longer exists. You see its last known state." : "These numbers are out of date."} />`}
     <${Story} exchange=${data} outgoing=${outgoing.data} flows=${flows} lost=${lost} />
     <div class="charts">
-      <${Chart} title="Messages in a second" format=${rate} series=${[
+      <${Chart} title="Messages per second" format=${rate} series=${[
         { label: "in", of: "in", points: rates(data.message_stats.publish_in_details) },
         { label: "out", of: "out", points: rates(data.message_stats.publish_out_details) },
       ]} />
@@ -49,21 +49,21 @@ export function Exchange({ vhost, name }) {
     <${Outgoing} exchange=${data} bindings=${outgoing} reload=${reload} bind=${name !== "" && mayDo("read", vhost, name) && mayAny("write", vhost) && (() => setBinding(true))} />
     <${Incoming} name=${name} bindings=${incoming} />
     <${Publishers} flows=${flows} name=${name} />
-    ${lost.length > 0 && html`<${Section} title="What got nowhere"><${RefusedTable} refused=${lost} /><//>`}
+    ${lost.length > 0 && html`<${Section} title="Refused and unroutable messages"><${RefusedTable} refused=${lost} /><//>`}
     <${Section} title="Facts">
       <${Facts} rows=${[
         ["Type", data.type],
-        ["Made by", data.user_who_performed_action === "rmq-internal" ? "the broker" : data.user_who_performed_action],
+        ["Declared by", data.user_who_performed_action === "rmq-internal" ? "the broker" : data.user_who_performed_action],
         ["Policy", data.policy],
-        ["Published to it in all", plural(data.message_stats.publish_in, "message")],
-        ["Put into queues in all", plural(data.message_stats.publish_out, "copy", "copies")],
+        ["Published in total", plural(data.message_stats.publish_in, "message")],
+        ["Routed to queues in total", plural(data.message_stats.publish_out, "copy", "copies")],
         ...Object.entries(data.arguments).map(([key, value]) => [key, html`<code>${typeof value === "object" ? JSON.stringify(value) : String(value)}</code>`]),
       ]} />
     <//>
     ${isBinding && html`<${Bind} exchange=${data} close=${() => setBinding(false)} reload=${reload} />`}`;
 }
 
-/** How fast each channel publishes to it, from one answer to the next: [{…, rate}]. */
+/** The publish rate of each channel, from one answer to the next: [{…, rate}]. */
 function useFlows(publishers) {
   const before = useRef({ at: 0, counts: new Map() });
   return useMemo(() => {
@@ -80,18 +80,18 @@ function useFlows(publishers) {
 
 function Tags({ exchange }) {
   return html`<${Tag}>${exchange.type}<//>
-    ${exchange.durable ? html`<${Tag}>durable<//>` : html`<${Tag} title="It is gone after a restart">transient<//>`}
-    ${exchange.internal && html`<${Tag} title="Only other exchanges may send to it">internal<//>`}
-    ${exchange.auto_delete && html`<${Tag} title="It is deleted with its last binding">auto-delete<//>`}
+    ${exchange.durable ? html`<${Tag}>durable<//>` : html`<${Tag} title="Deleted when the broker restarts">transient<//>`}
+    ${exchange.internal && html`<${Tag} title="Clients cannot publish to it">internal<//>`}
+    ${exchange.auto_delete && html`<${Tag} title="Deleted with its last binding">auto-delete<//>`}
     ${exchange.policy && html`<${Tag}>policy ${exchange.policy}<//>`}`;
 }
 
 function verdict(exchange, outgoing, lost) {
   const came = flow(exchange, "publish_in");
-  if (exchange.name !== "" && outgoing && !outgoing.length && exchange.arguments["alternate-exchange"] === undefined) return came >= 0.05 ? ["trouble", "Nothing is bound to it: what is published goes nowhere"] : ["watch", "Nothing is bound to it"];
+  if (exchange.name !== "" && outgoing && !outgoing.length && exchange.arguments["alternate-exchange"] === undefined) return came >= 0.05 ? ["trouble", "Nothing is bound to it: published messages are unroutable"] : ["watch", "Nothing is bound to it"];
   const lately = lost.filter((each) => each.last_at > Date.now() - 600000).length;
-  if (lately) return ["watch", "Some of what is published to it goes nowhere"];
-  return ["calm", came >= 0.05 ? "It hands on what comes" : "It is quiet"];
+  if (lately) return ["watch", "Some published messages are unroutable"];
+  return ["calm", came >= 0.05 ? "Messages are being routed" : "Idle"];
 }
 
 function Story({ exchange, outgoing, flows, lost }) {
@@ -101,10 +101,10 @@ function Story({ exchange, outgoing, flows, lost }) {
   return html`
     <p class=${classes("verdict", level === "trouble" ? "of-trouble" : level)}><i class="dot" aria-hidden="true"></i>${text}</p>
     <dl class="figures">
-      <div><dt>Flows in</dt><dd class="of-in">${rate(came)}<small>${flows?.length ? `from ${plural(flows.length, "channel")}` : "published to it"}</small></dd></div>
-      <div><dt>Flows out</dt><dd class="of-out">${rate(went)}<small>${came >= 0.5 && went >= 0.5 ? `${(went / came).toFixed(1)} queues for each message` : "one for each queue"}</small></dd></div>
-      <div><dt>Bindings</dt><dd>${exchange.name === "" ? "all" : brief(outgoing?.length)}<small>${exchange.name === "" ? "queues, by their names" : "lead from it"}</small></dd></div>
-      ${alternate !== undefined && html`<div><dt>Alternate exchange</dt><dd class="fits"><${Name} name=${exchangeName(alternate)} to=${href("exchanges", exchange.vhost, alternate || "amq.default")} /><small>gets what no binding fits</small></dd></div>`}
+      <div><dt>Incoming</dt><dd class="of-in">${rate(came)}<small>${flows?.length ? `from ${plural(flows.length, "channel")}` : "published to it"}</small></dd></div>
+      <div><dt>Outgoing</dt><dd class="of-out">${rate(went)}<small>${came >= 0.5 && went >= 0.5 ? `${(went / came).toFixed(1)} queues per message` : "copies routed to queues"}</small></dd></div>
+      <div><dt>Bindings</dt><dd>${exchange.name === "" ? "all" : brief(outgoing?.length)}<small>${exchange.name === "" ? "queues, by name" : "from this exchange"}</small></dd></div>
+      ${alternate !== undefined && html`<div><dt>Alternate exchange</dt><dd class="fits"><${Name} name=${exchangeName(alternate)} to=${href("exchanges", exchange.vhost, alternate || "amq.default")} /><small>receives messages that match no binding</small></dd></div>`}
     </dl>`;
 }
 
@@ -122,11 +122,11 @@ function Outgoing({ exchange, bindings, reload, bind }) {
     bind ? { id: "act", label: "", isNumber: true, cell: (each) => html`<${Unbind} binding=${each} reload=${reload} />` } : null,
   ].filter(Boolean);
   const rows = bindings.data ?? [];
-  return html`<${Section} title="Where it leads" note=${rows.length ? plural(rows.length, "binding") : ""} actions=${bind && html`<button type="button" onClick=${bind}>Bind</button>`}>
+  return html`<${Section} title="Bindings from this exchange" note=${rows.length ? plural(rows.length, "binding") : ""} actions=${bind && html`<button type="button" onClick=${bind}>Bind</button>`}>
     ${bindings.error && html`<${Fault} error=${bindings.error} what="The bindings could not be read." />`}
     ${rows.length
       ? html`<${Table} name=${`Bindings from ${exchangeName(exchange.name)}`} rows=${rows} keyOf=${(each) => `${each.destination_type} ${each.destination} ${each.properties_key}`} columns=${columns} order=${order} />`
-      : bindings.data && html`<${Empty} title="Nothing is bound to it">A binding says which messages go to which queue. Until there is one, what is published here goes nowhere.<//>`}
+      : bindings.data && html`<${Empty} title="No bindings">A binding routes messages to a queue. Without bindings, messages published here are unroutable.<//>`}
   <//>`;
 }
 
@@ -139,7 +139,7 @@ function Incoming({ name, bindings }) {
     { id: "arguments", label: "Arguments", cell: (each) => html`<${Arguments} of=${each.arguments} />`, narrow: "hide" },
     { id: "act", label: "", isNumber: true, cell: (each) => html`<${Unbind} binding=${each} reload=${bindings.reload} />` },
   ];
-  return html`<${Section} title="Which exchanges lead here" note=${plural(bindings.data.length, "binding")}>
+  return html`<${Section} title="Bindings to this exchange" note=${plural(bindings.data.length, "binding")}>
     <${Table} name=${`Bindings to ${exchangeName(name)}`} rows=${bindings.data} keyOf=${(each) => `${each.source} ${each.properties_key}`} columns=${columns} order=${order} />
   <//>`;
 }
@@ -151,12 +151,12 @@ function Publishers({ flows, name }) {
     { id: "channel", label: "Channel", isNumber: true, value: (each) => each.channel_details.number, cell: (each) => html`<a href=${href("channels", each.channel_details.name)}>${each.channel_details.number}</a>`, narrow: "hide" },
     { id: "user", label: "User", value: (each) => each.channel_details.user, cell: (each) => html`<span class="cut">${each.channel_details.user}</span>`, narrow: "hide" },
     { id: "rate", label: "Publishes", isNumber: true, value: (each) => each.rate, cell: (each) => html`<${Rate} value=${each.rate} of="in" />` },
-    { id: "published", label: "In all", isNumber: true, value: (each) => each.published, cell: (each) => count(each.published) },
-    { id: "lost", label: "To no queue", isNumber: true, value: (each) => each.returned + each.dropped, cell: (each) => html`<span class=${each.returned + each.dropped ? "of-trouble" : "faint"}>${count(each.returned + each.dropped)}</span>` },
+    { id: "published", label: "Total", isNumber: true, value: (each) => each.published, cell: (each) => count(each.published) },
+    { id: "lost", label: "Unroutable", isNumber: true, value: (each) => each.returned + each.dropped, cell: (each) => html`<span class=${each.returned + each.dropped ? "of-trouble" : "faint"}>${count(each.returned + each.dropped)}</span>` },
   ];
-  return html`<${Section} title="Who publishes to it" note="clients that are connected">
+  return html`<${Section} title="Publishers" note="connected clients">
     ${flows?.length
       ? html`<${Table} name=${`Publishers to ${exchangeName(name)}`} rows=${flows} keyOf=${(each) => each.channel_details.name} columns=${columns} order=${order} openAt=${(each) => href("connections", each.channel_details.connection_name)} />`
-      : html`<p class="faint">None of the clients that are connected has published to it.</p>`}
+      : html`<p class="faint">No connected client has published to it.</p>`}
   <//>`;
 }

@@ -1,4 +1,4 @@
-/** Exchanges: what comes in, what goes out, and where it goes. */
+/** Exchanges with their rates and bindings. */
 import { useMemo } from "preact/hooks";
 import { Count, Empty, Fault, Heading, Name, Rate, Tag, Waiting } from "../components/basic.js";
 import { Choice, Filter, Table, useOrder } from "../components/table.js";
@@ -26,14 +26,14 @@ const addressOf = ({ exchange }) => href("exchanges", exchange.vhost, exchange.n
 const columns = [
   { id: "name", label: "Exchange", isWide: true, value: ({ exchange }) => exchange.name, cell: (row) => html`<${Name} name=${exchangeName(row.exchange.name)} to=${addressOf(row)} /><${Marks} exchange=${row.exchange} />` },
   { id: "type", label: "Type", value: ({ exchange }) => exchange.type, cell: ({ exchange }) => exchange.type, narrow: "hide" },
-  { id: "in", label: "In", isNumber: true, title: "Messages that are published to it in a second", value: ({ exchange }) => flow(exchange, "publish_in"), cell: ({ exchange }) => html`<${Rate} value=${flow(exchange, "publish_in")} of="in" />` },
-  { id: "out", label: "Out", isNumber: true, title: "Messages that it puts into queues in a second: one for each queue", value: ({ exchange }) => flow(exchange, "publish_out"), cell: ({ exchange }) => html`<${Rate} value=${flow(exchange, "publish_out")} of="out" />` },
-  { id: "bindings", label: "Bindings", isNumber: true, title: "That lead from it to queues and exchanges", value: ({ bindings }) => bindings, cell: ({ bindings, exchange }) => (exchange.name === "" ? html`<span class="faint" title="Every queue is bound to it by its own name">all queues</span>` : html`<${Count} value=${bindings} />`) },
+  { id: "in", label: "In", isNumber: true, title: "Published messages per second", value: ({ exchange }) => flow(exchange, "publish_in"), cell: ({ exchange }) => html`<${Rate} value=${flow(exchange, "publish_in")} of="in" />` },
+  { id: "out", label: "Out", isNumber: true, title: "Message copies routed to queues per second", value: ({ exchange }) => flow(exchange, "publish_out"), cell: ({ exchange }) => html`<${Rate} value=${flow(exchange, "publish_out")} of="out" />` },
+  { id: "bindings", label: "Bindings", isNumber: true, title: "Bindings from this exchange to queues and exchanges", value: ({ bindings }) => bindings, cell: ({ bindings, exchange }) => (exchange.name === "" ? html`<span class="faint" title="Every queue is bound to it by its name">all queues</span>` : html`<${Count} value=${bindings} />`) },
   { id: "policy", label: "Policy", value: ({ exchange }) => exchange.policy ?? "", cell: ({ exchange }) => (exchange.policy ? html`<span class="cut">${exchange.policy}</span>` : html`<span class="faint">–</span>`), narrow: "hide" },
   { id: "vhost", label: "Virtual host", value: ({ exchange }) => exchange.vhost, cell: ({ exchange }) => html`<span class="mono faint cut">${exchange.vhost}</span>`, narrow: "hide-1200" },
 ];
 
-/** Whether somebody has bound or published something to it, or has made it. */
+/** Whether the exchange has bindings or publishes, or was declared by a client. */
 function isUsed({ exchange, bindings }) {
   return bindings > 0 || exchange.message_stats.publish_in > 0 || !(exchange.name === "" || exchange.name.startsWith("amq."));
 }
@@ -63,10 +63,10 @@ function List({ query }) {
       <${VhostChoice} />
       <span class="faint" role="status">${plural(shown.length, "exchange")}</span>
     <//>
-    ${exchanges.error && html`<${Fault} error=${exchanges.error} what="These numbers are old." />`}
+    ${exchanges.error && html`<${Fault} error=${exchanges.error} what="These numbers are out of date." />`}
     ${shown.length
       ? html`<${Table} name="Exchanges" rows=${shown} keyOf=${keyOf} columns=${columns} order=${order} about=${`${query.q} ${query.only} ${query.vhost}`} openAt=${addressOf} />`
-      : html`<${Empty} title=${query.q ? "No exchange is like that" : "No exchange is used yet"} command="leveret exchanges declare events --type topic">Clients publish to exchanges, and these put messages into the queues that are bound to them. Each virtual host has some from the start; the default one leads to any queue by its name.<//>`}`;
+      : html`<${Empty} title=${query.q ? "No matching exchanges" : "No exchange is used yet"} command="leveret exchanges declare events --type topic">Clients publish to exchanges, which route messages to the queues bound to them. Each virtual host has predeclared exchanges; the default exchange routes to any queue by its name.<//>`}`;
 }
 
 function Marks({ exchange }) {

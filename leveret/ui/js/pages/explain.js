@@ -1,4 +1,4 @@
-/** Explain: which way a message would take, without publishing it. */
+/** Explain: how the broker would route a message, without publishing it. */
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, may, path, post, spokenVhost, usualVhost } from "../api.js";
 import { Fault, Heading, Waiting } from "../components/basic.js";
@@ -10,7 +10,7 @@ import { href, setQuery } from "../router.js";
 import { Explanation } from "../messages/explanation.js";
 import { Headers, Where, headersOf } from "../messages/form.js";
 
-/** What is asked, from the address. */
+/** The message in the address. */
 function readAsked(query) {
   let headers = [];
   try {
@@ -21,7 +21,7 @@ function readAsked(query) {
   return { vhost: query.vhost ?? usualVhost(), exchange: query.exchange ?? "", key: query.key ?? "", user: query.user ?? "", size: query.size ?? "", headers };
 }
 
-/** Ask for the way of a message, which is persistent unless its properties say something else. */
+/** Request the explanation of a message, which is persistent unless its properties say otherwise. */
 export async function explain({ vhost, exchange, key, headers, user, size, properties }, signal) {
   const body = { exchange, routing_key: key, headers: headersOf(headers ?? []), properties: properties ?? { delivery_mode: 2 } };
   if (user) body.user = user;
@@ -66,31 +66,31 @@ export default function Explain({ query }) {
   }
 
   return html`
-    <${Heading} title="Explain"><a class="button" href=${href("publish", { vhost: spokenVhost(draft.vhost), exchange: draft.exchange, key: draft.key })}>Publish such a message</a><//>
-    <p class="lead">Which way would a message take? Nothing is published, and nothing changes.</p>
+    <${Heading} title="Explain"><a class="button" href=${href("publish", { vhost: spokenVhost(draft.vhost), exchange: draft.exchange, key: draft.key })}>Publish this message</a><//>
+    <p class="lead">See how the broker would route a message. Nothing is published, and nothing changes.</p>
     <div class="beside">
       <form class="form" onSubmit=${send}>
         ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select onChange=${(event) => change({ vhost: event.target.value })}>${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === draft.vhost}>${name}</option>`)}</select><//>`}
         <${Where} vhost=${draft.vhost} exchange=${draft.exchange} routingKey=${draft.key} change=${change} />
         <${Headers} rows=${draft.headers} change=${(headers) => change({ headers })} />
-        ${may("administrator") && html`<${Field} label="As user" hint="Empty: no permissions are looked at.">
+        ${may("administrator") && html`<${Field} label="As user" hint="Empty: permissions are not checked.">
           <input class="mono" list="users-known" value=${draft.user} onInput=${(event) => change({ user: event.target.value })} autocomplete="off" />
           <datalist id="users-known">${(users.data ?? []).map(({ name }) => html`<option key=${name} value=${name}></option>`)}</datalist>
         <//>`}
         <footer><button type="submit" class="primary">Explain</button></footer>
       </form>
       <div aria-live="polite">
-        ${state.error && html`<${Fault} error=${state.error} what="There is no answer." again=${() => setTurn(turn + 1)} />`}
+        ${state.error && html`<${Fault} error=${state.error} what="The message could not be explained." again=${() => setTurn(turn + 1)} />`}
         ${state.found && html`<${Explanation} vhost=${asked.vhost} found=${state.found} />`}
-        ${!state.found && !state.error && (isAsked ? html`<${Waiting} what="Looking" />` : html`<${Intro} />`)}
+        ${!state.found && !state.error && (isAsked ? html`<${Waiting} what="Explaining" />` : html`<${Intro} />`)}
       </div>
     </div>`;
 }
 
 function Intro() {
   return html`<div class="intro">
-    <p>Say an exchange and a routing key. The answer has each step: who may publish, which bindings match and why, which queues take the message, when it expires, and where it goes if it is rejected.</p>
-    <p>Where no queue gets it, it says what may have been meant: a key that differs in case, a wildcard in a direct exchange, a queue of that name in another virtual host.</p>
-    <p>What arrived nowhere lately is on the page <a href=${href("refused")}>Refused</a>.</p>
+    <p>Enter an exchange and a routing key. The answer shows each step: permissions, matching bindings with reasons, the queues that receive the message, when it expires, and where it goes if it is rejected.</p>
+    <p>If the message reaches no queue, the answer suggests likely causes: a key that differs in case, a wildcard in a direct exchange, a queue of that name in another virtual host.</p>
+    <p>Recent unroutable messages are on the page <a href=${href("refused")}>Refused</a>.</p>
   </div>`;
 }

@@ -1,21 +1,21 @@
-/** Health checks in words: what a probe would hear, asked again with each new number. */
+/** Health checks as a probe would run them, repeated every few samples. */
 import { useEffect, useState } from "preact/hooks";
 import { get } from "../api.js";
 import { Section } from "../components/basic.js";
 import { html, classes } from "../html.js";
 import { pulse } from "../live.js";
 
-const EVERY = 10;  // pulses from one round of checks to the next
+const EVERY = 10;  // samples between two rounds of checks
 
 const CHECKS = [
-  ["health/checks/alarms", "No alarm is raised: publishers need not wait"],
-  ["health/checks/ready-to-serve-clients", "It is ready to serve clients"],
-  ["health/checks/is-in-service", "It is in service, and not being drained"],
-  ["health/checks/below-node-connection-limit", "There is room for more connections"],
-  ["health/checks/virtual-hosts", "All virtual hosts run"],
-  ["health/checks/metadata-store/initialized/with-data", "Definitions have been read, and can be written"],
+  ["health/checks/alarms", "No alarms in effect"],
+  ["health/checks/ready-to-serve-clients", "Ready to serve clients"],
+  ["health/checks/is-in-service", "In service, not being drained"],
+  ["health/checks/below-node-connection-limit", "Below the connection limit"],
+  ["health/checks/virtual-hosts", "All virtual hosts are running"],
+  ["health/checks/metadata-store/initialized/with-data", "Definitions are loaded"],
   ["health/checks/certificate-expiration/1/months", "No certificate expires within a month"],
-  ["health/checks/node-is-quorum-critical", "It may be stopped without harm to other nodes: there are none"],
+  ["health/checks/node-is-quorum-critical", "Not critical for a quorum: there are no other nodes"],
   ["health/checks/quorum-queues-without-elected-leaders/all-vhosts/", "All quorum queues have a leader"],
 ];
 
@@ -28,7 +28,7 @@ async function ask(where) {
   }
 }
 
-/** The checks, each with a sign and, where it fails, the reason. */
+/** The checks, each with an icon and, if it fails, the reason. */
 export function Checks() {
   const [found, setFound] = useState({});
   useEffect(() => {
@@ -51,7 +51,7 @@ export function Checks() {
     <ul class="checks">
       ${CHECKS.map(([where, text]) => {
         const { isWell = null, why } = found[where] ?? {};
-        const word = isWell ? "passes" : isWell === false ? "fails" : "not known";
+        const word = isWell ? "passes" : isWell === false ? "fails" : "unknown";
         return html`<li key=${where} class=${classes({ trouble: isWell === false, unknown: isWell === null })} title=${`GET /api/${where}`}><i class="sign" role="img" aria-label=${word}></i><span>${text}${isWell === false ? `: fails, ${why}` : ""}</span></li>`;
       })}
     </ul>

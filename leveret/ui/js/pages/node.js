@@ -1,4 +1,4 @@
-/** The broker itself: is it well, what does it need, what is it told to do? */
+/** The node: health, resources, settings, log levels and features. */
 import { useEffect, useState } from "preact/hooks";
 import { may, path, post, remove } from "../api.js";
 import { Allowed, Facts, Fault, Heading, Section, Tabs, Tag, Waiting } from "../components/basic.js";
@@ -21,7 +21,7 @@ export default function Node({ query }) {
   const status = useLive(isAllowed ? "leveret/status" : null);
   const overview = useLive("overview", history());
   const tab = query.tab in AREAS ? query.tab : "";
-  if (!isAllowed) return html`<${Heading} title="Node" /><${Allowed} tag="monitoring" what="What the broker needs and how it is" />`;
+  if (!isAllowed) return html`<${Heading} title="Node" /><${Allowed} tag="monitoring" what="to view the node" />`;
   const node = nodes.data?.[0];
   if (!node || !overview.data) {
     return nodes.error ? html`<${Heading} title="Node" /><${Fault} error=${nodes.error} what="The node could not be read." again=${nodes.reload} />` : html`<${Waiting} />`;
@@ -31,22 +31,22 @@ export default function Node({ query }) {
     <${Heading} kind="Node" title=${node.name} tags=${html`<${Tag}>Leveret ${overview.data.product_version}<//><${Tag}>API of RabbitMQ ${node.rabbitmq_version}<//><${Tag}>${node.erlang_full_version}<//>`}>
       <${Reset} node=${node.name} />
     <//>
-    ${nodes.error && html`<${Fault} error=${nodes.error} what="These numbers are old." />`}
+    ${nodes.error && html`<${Fault} error=${nodes.error} what="These numbers are out of date." />`}
     <${Tabs} tabs=${tabs} current=${tab} to=${(id) => href("node", { tab: id })} />
     ${tab === "" && html`<${Health} node=${node} status=${status.data?.result} overview=${overview.data} />`}
-    ${tab === "settings" && html`<${Allowed} tag="administrator" what="To see the settings"><${Settings} query=${query} /><//>`}
-    ${tab === "log" && html`<${Allowed} tag="administrator" what="To change the levels of the log"><${LogLevels} /><//>`}
+    ${tab === "settings" && html`<${Allowed} tag="administrator" what="to view the settings"><${Settings} query=${query} /><//>`}
+    ${tab === "log" && html`<${Allowed} tag="administrator" what="to change log levels"><${LogLevels} /><//>`}
     ${tab === "features" && html`<${Features} node=${node} />`}`;
 }
 
 function Reset({ node }) {
   async function reset() {
     await remove(path("reset", node));
-    return "The statistics begin anew.";
+    return "The statistics were reset.";
   }
   return html`<${Allowed} tag="administrator">
-    <${DoneButton} label="Reset statistics" title="Reset the statistics" verb="Forget what was counted" act=${reset}>
-      <p>The charts and rates of all queues, exchanges and connections begin anew. No message, queue or setting is touched.</p>
+    <${DoneButton} label="Reset statistics" title="Reset the statistics" verb="Reset statistics" act=${reset}>
+      <p>Deletes the history of charts and rates of all queues, exchanges and connections. Messages, queues and settings do not change.</p>
     <//>
   <//>`;
 }
@@ -55,27 +55,27 @@ function Health({ node, status, overview }) {
   const judged = judgeNode(node, status);
   const worst = judged[0];
   return html`
-    <p class=${classes("verdict", worst ? (worst.level === "trouble" ? "of-trouble" : "watch") : "calm")}><i class="dot" aria-hidden="true"></i>${worst ? worst.text : "The broker is well"}</p>
+    <p class=${classes("verdict", worst ? (worst.level === "trouble" ? "of-trouble" : "watch") : "calm")}><i class="dot" aria-hidden="true"></i>${worst ? worst.text : "The broker is healthy"}</p>
     ${judged.slice(1).map(({ text }) => html`<p key=${text}>${text}</p>`)}
     <dl class="figures">
-      <${Used} label="Memory" used=${node.mem_used} most=${node.mem_limit} show=${size} note="before publishers wait" />
-      <div><dt>Disk left</dt><dd class=${node.disk_free_alarm ? "of-trouble" : ""}>${size(node.disk_free)}<small>below ${size(node.disk_free_limit)} publishers wait</small></dd></div>
+      <${Used} label="Memory" used=${node.mem_used} most=${node.mem_limit} show=${size} note="before publishers are blocked" />
+      <div><dt>Free disk space</dt><dd class=${node.disk_free_alarm ? "of-trouble" : ""}>${size(node.disk_free)}<small>publishers are blocked below ${size(node.disk_free_limit)}</small></dd></div>
       <${Used} label="Open files" used=${node.fd_used} most=${node.fd_total} show=${brief} />
       <${Used} label="Sockets" used=${node.sockets_used} most=${node.sockets_total} show=${brief} />
       <${Used} label="Threads" used=${node.proc_used} most=${node.proc_total} show=${brief} />
-      ${status && html`<div><dt>Loop lag</dt><dd class=${status.loop_longest_ms_recent > 250 ? "of-ready" : ""}>${Math.round(status.loop_longest_ms_recent)} ms<small>longest in the last ${span(status.recent_s)}</small></dd></div>`}
-      <div><dt>Running</dt><dd>${span(node.uptime / 1000)}<small>as process ${node.os_pid}</small></dd></div>
+      ${status && html`<div><dt>Event loop delay</dt><dd class=${status.loop_longest_ms_recent > 250 ? "of-ready" : ""}>${Math.round(status.loop_longest_ms_recent)} ms<small>longest in the last ${span(status.recent_s)}</small></dd></div>`}
+      <div><dt>Uptime</dt><dd>${span(node.uptime / 1000)}<small>process ${node.os_pid}</small></dd></div>
     </dl>
     <div class="charts">
       <${Chart} title="Memory" format=${size} series=${[{ label: "used", of: "accent", points: levels(node.mem_used_details) }]} />
-      <${Chart} title="Disk left" format=${size} series=${[{ label: "free", of: "accent", points: levels(node.disk_free_details) }]} />
+      <${Chart} title="Free disk space" format=${size} series=${[{ label: "free", of: "accent", points: levels(node.disk_free_details) }]} />
       <${Chart} title="Open files and sockets" format=${brief} series=${[
         { label: "files", of: "accent", points: levels(node.fd_used_details) },
         { label: "sockets", of: "in", points: levels(node.sockets_used_details), isDashed: true },
       ]} />
       <${Churn} title="Connections" of=${overview.churn_rates} made="connection_created" gone="connection_closed" words=${["opened", "closed"]} />
       <${Churn} title="Channels" of=${overview.churn_rates} made="channel_created" gone="channel_closed" words=${["opened", "closed"]} />
-      <${Churn} title="Queues" of=${overview.churn_rates} made="queue_created" gone="queue_deleted" words=${["made", "deleted"]} also="queue_declared" />
+      <${Churn} title="Queues" of=${overview.churn_rates} made="queue_created" gone="queue_deleted" words=${["created", "deleted"]} also="queue_declared" />
     </div>
     <${Memory} node=${node.name} status=${status} />
     <${Checks} node=${node} listeners=${overview.listeners} />
@@ -92,14 +92,14 @@ function Used({ label, used, most, show, note }) {
   </div>`;
 }
 
-/** How many came and went in a second: many of them cost more than what they do. */
+/** Objects created and closed per second: high churn is expensive. */
 function Churn({ title, of, made, gone, words, also }) {
   const series = [
     { label: words[0], of: "in", points: rates(of[`${made}_details`]) },
     { label: words[1], of: "out", points: rates(of[`${gone}_details`]), isDashed: true },
   ];
   if (also) series.push({ label: "declared", of: "accent", points: rates(of[`${also}_details`]) });
-  return html`<${Chart} title=${`${title} that come and go, in a second`} format=${rate} series=${series} />`;
+  return html`<${Chart} title=${`${title} per second`} format=${rate} series=${series} />`;
 }
 
 function Memory({ node, status }) {
@@ -107,32 +107,32 @@ function Memory({ node, status }) {
   const memory = data?.memory;
   if (!memory) return null;
   const parts = [
-    ["messages and what belongs to them", memory.binary, "ready"],
-    ["the program and everything else", memory.other_system, "accent"],
+    ["messages", memory.binary, "ready"],
+    ["everything else", memory.other_system, "accent"],
   ];
   const total = memory.total.rss || 1;
-  return html`<${Section} title="Where the memory goes" note=${`${size(total)} in all, as the system counts it`}>
+  return html`<${Section} title="Memory use" note=${`${size(total)} in total (resident)`}>
     <div class="parts" role="img" aria-label=${parts.map(([name, value]) => `${name}: ${size(value)}`).join(", ")}>
       ${parts.map(([name, value, of]) => html`<i key=${name} style=${{ flexGrow: value, background: `var(--${of})` }}></i>`)}
     </div>
     <${Facts} rows=${[
       ...parts.map(([name, value]) => [name[0].toUpperCase() + name.slice(1), `${size(value)}, ${Math.round((value / total) * 100)} %`]),
-      status && ["Bytes that wait in queues", size(status.waiting_bytes)],
+      status && ["Bytes in queues", size(status.waiting_bytes)],
     ]} />
   <//>`;
 }
 
-const LISTENERS = { amqp: "AMQP 0-9-1", "amqp/ssl": "AMQP 0-9-1", http: "this page and the HTTP API", https: "this page and the HTTP API", "http/prometheus": "metrics for Prometheus" };
+const LISTENERS = { amqp: "AMQP 0-9-1", "amqp/ssl": "AMQP 0-9-1", http: "web UI and HTTP API", https: "web UI and HTTP API", "http/prometheus": "Prometheus metrics" };
 
 function Listeners({ listeners }) {
   const order = useOrder("port", false, "listeners");
   const columns = [
     { id: "port", label: "Port", isNumber: true, value: (each) => each.port, cell: (each) => html`<span class="mono">${each.port}</span>` },
-    { id: "protocol", label: "For", isWide: true, value: (each) => each.protocol, cell: (each) => html`${LISTENERS[each.protocol] ?? each.protocol}` },
+    { id: "protocol", label: "Protocol", isWide: true, value: (each) => each.protocol, cell: (each) => html`${LISTENERS[each.protocol] ?? each.protocol}` },
     { id: "address", label: "Address", value: (each) => each.ip_address, cell: (each) => html`<span class="mono">${each.ip_address}</span>${["127.0.0.1", "::1"].includes(each.ip_address) ? html` <span class="faint">this machine only</span>` : ""}` },
     { id: "tls", label: "Encrypted", value: (each) => (each.tls ? "TLS" : "no"), cell: (each) => (each.tls ? "TLS" : html`<span class="faint">no</span>`) },
   ];
-  return html`<${Section} title="Where it listens"><${Table} name="Listeners" rows=${listeners} keyOf=${(each) => `${each.ip_address} ${each.port}`} columns=${columns} order=${order} /><//>`;
+  return html`<${Section} title="Listeners"><${Table} name="Listeners" rows=${listeners} keyOf=${(each) => `${each.ip_address} ${each.port}`} columns=${columns} order=${order} /><//>`;
 }
 
 const PROTOCOLS = { amqp091: "AMQP 0-9-1", http: "HTTP" };
@@ -144,13 +144,13 @@ function Attempts({ node }) {
     try {
       await remove(where);
       attempts.reload();
-      say("Attempts to log in are counted from 0.");
+      say("The counters of login attempts were reset.");
     } catch (error) {
       say(error.message, "trouble");
     }
   }
   if (!attempts.data) return null;
-  return html`<${Section} title="Attempts to log in" note="since the start, or since they were counted anew" actions=${may("administrator") && html`<button type="button" class="quiet" onClick=${forget}>Count anew</button>`}>
+  return html`<${Section} title="Login attempts" note="since the start or the last reset" actions=${may("administrator") && html`<button type="button" class="quiet" onClick=${forget}>Reset</button>`}>
     <dl class="figures">
       ${attempts.data.map((each) => html`<div key=${each.protocol}><dt>${PROTOCOLS[each.protocol] ?? each.protocol}</dt><dd>${brief(each.auth_attempts)}<small class=${each.auth_attempts_failed ? "of-trouble" : ""}>${each.auth_attempts_failed ? `${count(each.auth_attempts_failed)} failed` : "none failed"}</small></dd></div>`)}
     </dl>
@@ -167,14 +167,14 @@ function Details({ node, status, overview }) {
       ["Data directory", html`<span class="mono">${node.db_dir}</span>`],
       ["Log", node.log_files.join(", ")],
       ["Processors", count(node.processors)],
-      ["Ways to log in", node.auth_mechanisms.map(({ name }) => name).join(", ")],
-      ["Plugins that clients may ask for", node.enabled_plugins.join(", ")],
+      ["SASL mechanisms", node.auth_mechanisms.map(({ name }) => name).join(", ")],
+      ["Plugins reported to clients", node.enabled_plugins.join(", ")],
       ["Rates", node.rates_mode],
       ["Context switches", count(node.context_switches)],
-      status && ["Loop stalls since the start", `${count(status.loop_stalls)}, the longest ${Math.round(status.loop_longest_ms)} ms`],
-      status && ["Messages that wait for their time", count(status.held)],
-      status && ["Messages that wait to be retried", count(status.retries)],
-      status && ["Publishers that wait", count(status.publishers_held)],
+      status && ["Event loop stalls since the start", `${count(status.loop_stalls)}, the longest ${Math.round(status.loop_longest_ms)} ms`],
+      status && ["Held messages", count(status.held)],
+      status && ["Messages waiting for a retry", count(status.retries)],
+      status && ["Blocked publishers", count(status.publishers_held)],
       status && ["Faulty queues", status.faulty_queues.length ? status.faulty_queues.map((each) => (typeof each === "string" ? each : each.name)).join(", ") : "none"],
     ]} />
   <//>`;
@@ -190,10 +190,10 @@ function Settings({ query }) {
   const columns = [
     { id: "name", label: "Setting", value: (each) => each.name, cell: (each) => html`<code>${each.name}</code>` },
     { id: "value", label: "Value", isWide: true, value: (each) => JSON.stringify(each.value), cell: (each) => html`<${Value} value=${each.value} name=${each.name} />` },
-    { id: "option", label: "On the command line", value: (each) => each.name, cell: (each) => html`<code class="faint">--${each.name.replaceAll("_", "-")}</code>`, narrow: "hide" },
+    { id: "option", label: "Command-line option", value: (each) => each.name, cell: (each) => html`<code class="faint">--${each.name.replaceAll("_", "-")}</code>`, narrow: "hide" },
   ];
   return html`
-    <p class="faint">What the broker was started with. A change needs a new start, except for the <a href=${href("node", { tab: "log" })}>levels of the log</a>.</p>
+    <p class="faint">The settings with which the broker was started. Changes need a restart, except for <a href=${href("node", { tab: "log" })}>log levels</a>.</p>
     <${Filter} what="settings" />
     <${Table} name="Settings" rows=${rows} keyOf=${(each) => each.name} columns=${columns} order=${order} about=${wanted} />`;
 }
@@ -225,20 +225,20 @@ function LogLevels() {
   async function change(area, level) {
     try {
       await post("leveret/verbs/set_log_level", { area, level });
-      say(level === "default" ? `The area ${area} follows all others.` : `${area === "all" ? "Everything" : `The area ${area}`} is logged from ${level} on.`);
+      say(level === "default" ? `The area ${area} now has the default level.` : `The log level of ${area === "all" ? "all areas" : `the area ${area}`} is now ${level}.`);
     } catch (problem) {
       say(problem.message, "trouble");
     }
     load();
   }
-  if (error) return html`<${Fault} error=${error} what="The levels could not be read." again=${load} />`;
+  if (error) return html`<${Fault} error=${error} what="The log levels could not be read." again=${load} />`;
   if (!found) return html`<${Waiting} />`;
   const columns = [
     { id: "area", label: "Area", value: (each) => (each.area === "all" ? "" : each.area), cell: (each) => html`<code>${each.area}</code>` },
-    { id: "about", label: "What it is about", isWide: true, value: (each) => each.about, cell: (each) => html`<span title=${each.about}>${each.about}</span>`, narrow: "hide" },
+    { id: "about", label: "Description", isWide: true, value: (each) => each.about, cell: (each) => html`<span title=${each.about}>${each.about}</span>`, narrow: "hide" },
     {
       id: "level",
-      label: "Logged from",
+      label: "Level",
       value: (each) => LEVELS.indexOf(each.level),
       cell: (each) => html`<select class="short" aria-label=${`Level of ${each.area}`} value=${each.own ? each.level : "default"} onChange=${(event) => change(each.area, event.target.value)}>
         ${each.area !== "all" && html`<option value="default" selected=${!each.own}>as all (${each.own ? "…" : each.level})</option>`}
@@ -247,8 +247,8 @@ function LogLevels() {
     },
   ];
   return html`
-    <p class="faint">A change counts at once, until the broker ends. <code>debug</code> tells most.</p>
-    <${Table} name="Levels of the log" rows=${found} keyOf=${(each) => each.area} columns=${columns} order=${order} />`;
+    <p class="faint">A change takes effect at once and lasts until the broker stops. <code>debug</code> logs the most.</p>
+    <${Table} name="Log levels" rows=${found} keyOf=${(each) => each.area} columns=${columns} order=${order} />`;
 }
 
 function Features({ node }) {
@@ -259,18 +259,18 @@ function Features({ node }) {
   const columns = [
     { id: "name", label: "Feature", value: (each) => each.name, cell: (each) => html`<code>${each.name}</code>` },
     { id: "state", label: "State", value: (each) => each.state, cell: (each) => html`<${Tag} of=${each.state === "enabled" ? "out" : undefined}>${each.state}<//>` },
-    { id: "about", label: "What it is", isWide: true, value: (each) => each.desc, cell: (each) => html`<span title=${each.desc}>${each.desc}</span>`, narrow: "hide" },
+    { id: "about", label: "Description", isWide: true, value: (each) => each.desc, cell: (each) => html`<span title=${each.desc}>${each.desc}</span>`, narrow: "hide" },
   ];
   const types = [
     { id: "name", label: "Type", value: (each) => each.name, cell: (each) => html`<code>${each.name}</code>` },
-    { id: "about", label: "Where a message goes", isWide: true, value: (each) => each.description, cell: (each) => html`<span title=${each.description}>${each.description}</span>` },
+    { id: "about", label: "Description", isWide: true, value: (each) => each.description, cell: (each) => html`<span title=${each.description}>${each.description}</span>` },
   ];
   const plain = [
     { id: "name", label: "Feature", value: (each) => each.name, cell: (each) => html`<code>${each.name}</code>` },
     { id: "state", label: "State", isWide: true, value: (each) => each.state, cell: (each) => each.state.replaceAll("_", " ") },
   ];
   return html`
-    <${Section} title="Types of exchanges" note=${plural(node.exchange_types.length, "type")}><${Table} name="Types of exchanges" rows=${node.exchange_types} keyOf=${(each) => each.name} columns=${types} order=${byType} /><//>
-    <${Section} title="Feature flags" note="all are enabled; clients and tools of RabbitMQ ask for them"><${Table} name="Feature flags" rows=${flags.data ?? []} keyOf=${(each) => each.name} columns=${columns} order=${byName} /><//>
-    ${deprecated.data?.length > 0 && html`<${Section} title="What RabbitMQ gives up" note="all of it works here"><${Table} name="Deprecated features" rows=${deprecated.data} keyOf=${(each) => each.name} columns=${plain} order=${byName} /><//>`}`;
+    <${Section} title="Exchange types" note=${plural(node.exchange_types.length, "type")}><${Table} name="Exchange types" rows=${node.exchange_types} keyOf=${(each) => each.name} columns=${types} order=${byType} /><//>
+    <${Section} title="Feature flags" note="all are enabled; RabbitMQ clients and tools check them"><${Table} name="Feature flags" rows=${flags.data ?? []} keyOf=${(each) => each.name} columns=${columns} order=${byName} /><//>
+    ${deprecated.data?.length > 0 && html`<${Section} title="Features deprecated by RabbitMQ" note="permitted ones work here"><${Table} name="Deprecated features" rows=${deprecated.data} keyOf=${(each) => each.name} columns=${plain} order=${byName} /><//>`}`;
 }

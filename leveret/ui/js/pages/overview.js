@@ -1,4 +1,4 @@
-/** Overview: is anything wrong, what flows, and where to go. */
+/** Overview: problems, message rates and totals. */
 import { useMemo } from "preact/hooks";
 import { may } from "../api.js";
 import { Command, Empty, Fault, Section, Waiting } from "../components/basic.js";
@@ -11,12 +11,12 @@ import { href } from "../router.js";
 import { useWays } from "../ways.js";
 import { history, levels, rates } from "../samples.js";
 
-const MOST = 8;  // things that are said to need attention, before "all of them"
+const MOST = 8;  // problems that are listed before "All of them"
 const COLUMNS = FIELDS.join(",");
 const OVERVIEW = "message_stats,queue_totals,object_totals,product_name,product_version,node";
 const NODE = "name,uptime,mem_used,mem_used_details,mem_limit,mem_alarm,disk_free,disk_free_limit,disk_free_alarm";
 
-/** What needs attention, the worst first: [{level, text, name, to}]. */
+/** Problems, worst first: [{level, text, name, to}]. */
 function attention(queues, ways, ages, node, status, refused) {
   const found = judgeNode(node, status).map((each) => ({ ...each, to: href("node") }));
   const ageOf = new Map(ages.map((age) => [`${age.vhost} ${age.name}`, age]));
@@ -31,21 +31,21 @@ function attention(queues, ways, ages, node, status, refused) {
   if (lately.length) {
     const total = lately.reduce((sum, each) => sum + each.count, 0);
     const last = Math.max(...lately.map((each) => each.last_at));
-    const text = `${plural(total, "message")} arrived nowhere, the last one ${span(Math.max(0, Date.now() - last) / 1000)} ago`;
+    const text = `${plural(total, "message")} refused or unroutable, the last one ${span(Math.max(0, Date.now() - last) / 1000)} ago`;
     found.push({ level: "watch", text, to: href("refused"), weight: 0 });
   }
   return found.sort((a, b) => (a.level === b.level ? (b.weight ?? 3e12) - (a.weight ?? 3e12) : a.level === "trouble" ? -1 : 1));
 }
 
-/** The whole of it in one sentence. */
+/** The overall state in one sentence. */
 function verdict(found) {
   const trouble = found.filter(({ level }) => level === "trouble");
-  const unconsumed = trouble.filter(({ text }) => text.includes("nobody consumes"));
+  const unconsumed = trouble.filter(({ text }) => text.includes("has no consumers"));
   if (unconsumed.length && unconsumed.length === trouble.length) return `${plural(trouble.length, "queue")} ${trouble.length === 1 ? "grows" : "grow"} without consumers`;
   if (trouble.length === 1) return trouble[0].name ? `${trouble[0].name} ${trouble[0].text}` : trouble[0].text;
-  if (trouble.length) return `${trouble.length} things need attention now`;
-  if (found.length) return found.length === 1 ? "Quiet, with one thing to look at" : `Quiet, with ${found.length} things to look at`;
-  return "All quiet";
+  if (trouble.length) return `${trouble.length} problems need attention now`;
+  if (found.length) return found.length === 1 ? "No serious problems, one thing to check" : `No serious problems, ${found.length} things to check`;
+  return "No problems";
 }
 
 export default function Overview() {
@@ -69,42 +69,42 @@ export default function Overview() {
   const isNew = !objects.connections && !objects.queues;
 
   return html`
-    <h1 class=${classes("verdict", level === "trouble" ? "of-trouble" : level)}><i class="dot" aria-hidden="true"></i>${queues.data ? verdict(found) : "Looking…"}</h1>
-    ${overview.error && html`<${Fault} error=${overview.error} what="These numbers are old." />`}
+    <h1 class=${classes("verdict", level === "trouble" ? "of-trouble" : level)}><i class="dot" aria-hidden="true"></i>${queues.data ? verdict(found) : "Checking…"}</h1>
+    ${overview.error && html`<${Fault} error=${overview.error} what="These numbers are out of date." />`}
     <${Attention} found=${found} />
     ${isNew && html`<${Welcome} />`}
 
     <dl class="figures">
-      <${Figure} label="Flows in" value=${rate(flow(overview.data, "publish"))} of="in" note=${`${count(stats.publish ?? 0)} since the start`} />
-      <${Figure} label="Flows out" value=${rate(flow(overview.data, "deliver_get"))} of="out" note=${`${count(stats.ack ?? 0)} acknowledged`} />
-      <${Figure} label="Ready" value=${brief(waiting.messages_ready ?? 0)} of="ready" note="wait in queues" />
+      <${Figure} label="Incoming" value=${rate(flow(overview.data, "publish"))} of="in" note=${`${count(stats.publish ?? 0)} since the start`} />
+      <${Figure} label="Outgoing" value=${rate(flow(overview.data, "deliver_get"))} of="out" note=${`${count(stats.ack ?? 0)} acknowledged`} />
+      <${Figure} label="Ready" value=${brief(waiting.messages_ready ?? 0)} of="ready" note="in queues" />
       <${Figure} label="Unacknowledged" value=${brief(waiting.messages_unacknowledged ?? 0)} of="unacked" note="held by consumers" />
       ${node && html`
-        <${Figure} label="Memory" value=${size(node.mem_used)} note=${`of ${size(node.mem_limit)}`} title="Publishers have to wait when this is reached" share=${node.mem_used / node.mem_limit} />
-        <${Figure} label="Disk left" value=${size(node.disk_free)} note=${`${size(node.disk_free_limit)} kept free`} title="Publishers have to wait when less is free" />`}
-      ${status.data && html`<${Figure} label="Loop lag" value=${`${Math.round(status.data.result.loop_longest_ms_recent)} ms`} note="longest in a minute" />`}
+        <${Figure} label="Memory" value=${size(node.mem_used)} note=${`of ${size(node.mem_limit)}`} title="Publishers are blocked above this limit" share=${node.mem_used / node.mem_limit} />
+        <${Figure} label="Free disk space" value=${size(node.disk_free)} note=${`limit ${size(node.disk_free_limit)}`} title="Publishers are blocked below this limit" />`}
+      ${status.data && html`<${Figure} label="Event loop delay" value=${`${Math.round(status.data.result.loop_longest_ms_recent)} ms`} note="longest in the last minute" />`}
     </dl>
 
     <div class="charts">
-      <${Chart} title="Messages in a second" format=${rate} series=${[
+      <${Chart} title="Messages per second" format=${rate} series=${[
         { label: "in", of: "in", points: rates(stats.publish_details) },
         { label: "out", of: "out", points: rates(stats.deliver_get_details) },
         { label: "acked", of: "accent", points: rates(stats.ack_details), isDashed: true },
       ]} />
-      <${Chart} title="Messages that wait" format=${brief} series=${[
+      <${Chart} title="Queued messages" format=${brief} series=${[
         { label: "ready", of: "ready", points: levels(waiting.messages_ready_details), isFilled: true },
         { label: "unacknowledged", of: "unacked", points: levels(waiting.messages_unacknowledged_details) },
       ]} />
       ${node && html`
         <${Chart} title="Memory" format=${size} series=${[{ label: "used", of: "accent", points: levels(node.mem_used_details) }]} />
-        <${Chart} title="Came nowhere, in a second" format=${rate} series=${[
+        <${Chart} title="Unroutable messages per second" format=${rate} series=${[
           { label: "returned", of: "trouble", points: rates(stats.return_unroutable_details) },
           { label: "dropped", of: "dead", points: rates(stats.drop_unroutable_details), isDashed: true },
         ]} />`}
     </div>
 
-    <${Section} title="The broker">
-      <p class="faint">${overview.data.product_name} ${overview.data.product_version} on ${overview.data.node}${node && html`, running for ${span(node.uptime / 1000)}`}.
+    <${Section} title="Broker">
+      <p class="faint">${overview.data.product_name} ${overview.data.product_version} on ${overview.data.node}${node && html`, up for ${span(node.uptime / 1000)}`}.
       ${" "}${plural(objects.connections, "connection")}, ${plural(objects.channels, "channel")}, ${plural(objects.consumers, "consumer")}, ${plural(objects.exchanges, "exchange")}, ${plural(objects.queues, "queue")}.</p>
     <//>`;
 }
@@ -121,9 +121,9 @@ function Attention({ found }) {
   return html`<ul class="attention" aria-label="What needs attention">
     ${found.slice(0, MOST).map(
       ({ level, text, name, to }) => html`<li key=${`${to}${name}`} class=${level}>
-        <i class="sign" role="img" aria-label=${level === "trouble" ? "Trouble" : "To look at"}></i>
+        <i class="sign" role="img" aria-label=${level === "trouble" ? "Problem" : "Warning"}></i>
         <span>${name ? html`<a class="name mono" href=${to}>${breakable(name)}</a> ${text}` : text}</span>
-        <a href=${to}>Look</a>
+        <a href=${to}>Show</a>
       </li>`,
     )}
     ${found.length > MOST && html`<li><i></i><span class="faint">and ${plural(found.length - MOST, "more queue")}</span><a href=${href("queues", { only: "trouble" })}>All of them</a></li>`}
@@ -131,8 +131,8 @@ function Attention({ found }) {
 }
 
 function Welcome() {
-  return html`<${Empty} title="Nobody is connected yet">
-    Any AMQP 0-9-1 client can connect to this broker. The <a href=${href("playground")}>playground</a> shows the seven patterns of messaging, with nothing to install. Or run the first example:
+  return html`<${Empty} title="No connections yet">
+    Any AMQP 0-9-1 client can connect to this broker. The <a href=${href("playground")}>playground</a> shows seven messaging patterns without installing anything. Or run the first example:
     <p><${Command} text="python examples/pika/hello/receive.py" /></p>
   <//>`;
 }

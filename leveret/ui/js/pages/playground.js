@@ -1,4 +1,4 @@
-/** The playground: seven patterns of messaging, to be tried with real queues. */
+/** The playground: seven messaging patterns to try with real queues. */
 import { useEffect, useState } from "preact/hooks";
 import { Ago, Allowed, Command, Empty, Fault, Heading, Section, Waiting } from "../components/basic.js";
 import { ActDialog } from "../components/dialog.js";
@@ -16,14 +16,14 @@ import { href } from "../router.js";
 export default function Playground({ names, query }) {
   if (!names.length) return html`<${Cards} />`;
   const pattern = PATTERNS.find(({ id }) => id === names[0]);
-  if (!pattern) return html`<${Empty} title="There is no such pattern">The <a href=${href("playground")}>playground</a> has seven.<//>`;
+  if (!pattern) return html`<${Empty} title="This pattern does not exist">The <a href=${href("playground")}>playground</a> has seven.<//>`;
   return html`<${Pattern} key=${pattern.id} pattern=${pattern} preferred=${query.vhost} />`;
 }
 
 function Cards() {
   return html`
     <${Heading} title="Playground"><${CleanUp} /><//>
-    <p class="lead">Seven patterns cover most of what people do with messages. Each page is live: you publish real messages to real queues, and see what becomes of them. In order or not, they take about ten minutes.</p>
+    <p class="lead">Seven patterns cover most uses of messaging. Each page is live: you publish real messages to real queues, and see what happens to them. All together take about ten minutes.</p>
     <ol class="cards">
       ${PATTERNS.map(({ id, title, sentence, thumb }, at) => html`<li key=${id}>
         <a href=${href("playground", id)}>
@@ -33,10 +33,10 @@ function Cards() {
         </a>
       </li>`)}
     </ol>
-    <p class="faint small">The pages make queues and exchanges of their own, and delete them when you leave. What a closed tab has left behind expires within ten minutes.</p>`;
+    <p class="faint small">The pages declare their own queues and exchanges, and delete them when you leave. Leftovers of a closed tab expire within ten minutes.</p>`;
 }
 
-/** A button that deletes the virtual host of the playground, where there is one. */
+/** A button that deletes the virtual host of the playground, if it exists. */
 function CleanUp() {
   const [found, setFound] = useState(null);
   const [isOpen, setOpen] = useState(false);
@@ -50,16 +50,16 @@ function CleanUp() {
   async function destroy() {
     await remove(path("vhosts", VHOST));
     setFound(null);
-    return `The virtual host ${VHOST} was deleted. It is made again when somebody plays.`;
+    return `The virtual host ${VHOST} was deleted. It is created again on the next visit.`;
   }
   if (!found) return null;
   return html`<${Allowed} tag="administrator"><button type="button" class="quiet" onClick=${look}>Clean up</button><//>
     ${isOpen && html`<${ActDialog} title="Delete the virtual host of the playground" verb="Delete it" isDanger act=${destroy} close=${() => setOpen(false)}>
-      <p>The virtual host <code>${VHOST}</code> and its <b>${plural(found.length, "queue")}</b> will be deleted. Pages of the playground that are open elsewhere end.</p>
+      <p>The virtual host <code>${VHOST}</code> and its <b>${plural(found.length, "queue")}</b> will be deleted. Playground pages in other tabs stop working.</p>
     <//>`}`;
 }
 
-/** One pattern. Its stage is set when the page is opened, and cleared when it is left. */
+/** One pattern. Its stage is created when the page opens, and removed when the user leaves. */
 function Pattern({ pattern, preferred }) {
   const [show, setShow] = useState(null);  // {stage, play}
   const [error, setError] = useState(null);
@@ -99,26 +99,26 @@ function Pattern({ pattern, preferred }) {
       <button type="button" class="quiet" onClick=${() => setRound(round + 1)}>Start over</button>
     <//>
     <p class="lead">${pattern.sentence} ${pattern.more}</p>
-    ${error ? html`<${Refused} problem=${error.problem} vhost=${error.vhost} again=${() => setRound(round + 1)} />` : !show ? html`<${Waiting} what="Setting the stage" />` : html`<${Live} pattern=${pattern} ...${show} again=${() => setRound(round + 1)} />`}
+    ${error ? html`<${Refused} problem=${error.problem} vhost=${error.vhost} again=${() => setRound(round + 1)} />` : !show ? html`<${Waiting} what="Preparing the pattern" />` : html`<${Live} pattern=${pattern} ...${show} again=${() => setRound(round + 1)} />`}
     <${Section} title="Try it in a terminal" note=${html`in <code>examples/pika/${pattern.folder}</code>`}>
       <ul class="commands">${pattern.commands.map((command) => html`<li key=${command}><${Command} text=${command} /></li>`)}</ul>
     <//>
     <nav class="next" aria-label="Patterns"><a class="button" href=${href("playground", next.id)}>${at + 1 < PATTERNS.length ? "Next pattern" : "The first pattern"}: ${next.title} →</a></nav>`;
 }
 
-/** Who may play, where the user may not. */
+/** The missing permissions, if the user may not use the playground. */
 function Refused({ problem, vhost, again }) {
-  if (problem.status !== 403 && problem.status !== 401) return html`<${Fault} error=${problem} what="The stage could not be set." again=${again} />`;
-  return html`<${Empty} title="You may not play here">
+  if (problem.status !== 403 && problem.status !== 401) return html`<${Fault} error=${problem} what="The pattern could not be prepared." again=${again} />`;
+  return html`<${Empty} title="Missing permissions">
     ${session.value.name} may not declare queues named <code>playground.…</code> in the virtual host <code>${vhost}</code>: ${problem.message}.
-    An administrator can: give permission to configure, write and read in a virtual host <code>${VHOST}</code>, or for names that begin with <code>playground.</code> in this one.
+    An administrator can grant configure, write and read permissions in a virtual host <code>${VHOST}</code>, or for names that begin with <code>playground.</code> in this one.
   <//>`;
 }
 
 function Live({ pattern, stage, play, again }) {
   if (stage.fault.value) {
-    return html`<${Empty} title="What this page had made is gone">
-      ${`${stage.fault.value.message}. `}It expires when nobody uses it for ten minutes, and somebody may have cleaned up.
+    return html`<${Empty} title="The queues of this page were deleted">
+      ${`${stage.fault.value.message}. `}They expire after ten minutes without use, or another user may have cleaned up.
       <p><button type="button" class="primary" onClick=${again}>Start over</button></p>
     <//>`;
   }
@@ -137,10 +137,10 @@ function Live({ pattern, stage, play, again }) {
   </div>`;
 }
 
-/** What to try, with a tick when it has happened. */
+/** Things to try, with a tick when done. */
 function Tries({ tries, steps }) {
   const done = tries.filter(([step]) => steps.has(step)).length;
-  return html`<section class="tries" aria-label="What to try">
+  return html`<section class="tries" aria-label="Things to try">
     <h2>Try this <span class="faint">${done ? `${count(done)} of ${tries.length} done` : ""}</span></h2>
     <ol>${tries.map(([step, text]) => html`<li key=${step} class=${classes({ done: steps.has(step) })}><i class="tick" aria-label=${steps.has(step) ? "Done" : "Not yet"} role="img">${steps.has(step) ? "✓" : "○"}</i><span>${text}</span></li>`)}</ol>
   </section>`;

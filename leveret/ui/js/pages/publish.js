@@ -1,4 +1,4 @@
-/** Publish: a message that somebody writes, and which queues got it, or why it arrived nowhere. */
+/** Publish a message, and show which queues received it, or why none did. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, mayAny, path, post, spokenVhost, usualVhost } from "../api.js";
 import { Heading, Name, sentence } from "../components/basic.js";
@@ -14,11 +14,11 @@ import { explain } from "./explain.js";
 
 const BATCH = 500;  // messages that are sent at once
 const MOST = 100000;
-const NUMBER = /\{\{n\}\}/g;  // becomes the number of each
+const NUMBER = /\{\{n\}\}/g;  // replaced by the number of the message
 
-let kept = null;  // what was written, while one looks at other pages
+let kept = null;  // the draft, kept while the user visits other pages
 
-/** What is asked of explain for what is written. */
+/** The question to explain() for a draft. */
 function question(vhost, { exchange, key, headers, properties, payload }) {
   const { headers: _, ...plain } = propertiesOf({ properties, headers: [] });
   return { vhost, exchange, key, headers, size: new TextEncoder().encode(payload).length, properties: plain };
@@ -29,7 +29,7 @@ async function publishOne(vhost, { exchange, key, payload, ...rest }) {
   return { published: routed ? 1 : 0, failed: routed ? 0 : 1, failures: [] };
 }
 
-/** Many, some hundred at a time. tell(published). Raises: ApiError. */
+/** Publish many messages in batches. tell(published). Raises: ApiError. */
 async function publishMany(vhost, message, number, { abort, tell }) {
   const { exchange, key, payload, ...rest } = message;
   const properties = propertiesOf(rest);
@@ -42,7 +42,7 @@ async function publishMany(vhost, message, number, { abort, tell }) {
     total.failed += answer.failed;
     if (!total.failures.length) total.failures = answer.failures.slice(0, 1);
     tell(total.published + total.failed);
-    if (answer.failed && !answer.published) break;  // the others would not arrive either
+    if (answer.failed && !answer.published) break;  // the others would fail as well
   }
   return total;
 }
@@ -58,7 +58,7 @@ export default function Publish({ query }) {
   const abort = useRef(null);
   useEffect(() => () => abort.current?.abort(), []);
   useEffect(() => {
-    const { exchange = "", key = "" } = route.peek().query;  // not that of the render: more may have been typed since
+    const { exchange = "", key = "" } = route.peek().query;  // not from the last render: the user may have typed more since
     setDraft((old) => ({ ...old, exchange, key }));
   }, [query.exchange, query.key]);
   kept = draft;
@@ -103,11 +103,11 @@ export default function Publish({ query }) {
       <form class="form" onSubmit=${send}>
         ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select onChange=${(event) => setQuery({ vhost: spokenVhost(event.target.value) })}>${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === vhost}>${name}</option>`)}</select><//>`}
         <div class="form columns"><${Where} vhost=${vhost} exchange=${draft.exchange} routingKey=${draft.key} change=${change} /></div>
-        <${BodyField} payload=${draft.payload} type=${draft.properties.content_type} change=${(payload) => change({ payload })} note=${Number(number) > 1 ? "{{n}} becomes the number of each message." : ""} />
+        <${BodyField} payload=${draft.payload} type=${draft.properties.content_type} change=${(payload) => change({ payload })} note=${Number(number) > 1 ? "{{n}} is replaced by the number of the message." : ""} />
         <${PropertyFields} properties=${draft.properties} change=${(properties) => change({ properties })} />
         <${Headers} rows=${draft.headers} change=${(headers) => change({ headers })} />
         <footer class="row">
-          <label class="row">How many <input type="number" class="short" min="1" max=${MOST} value=${number} onInput=${(event) => setNumber(event.target.value)} /></label>
+          <label class="row">Messages <input type="number" class="short" min="1" max=${MOST} value=${number} onInput=${(event) => setNumber(event.target.value)} /></label>
           <span class="grow"></span>
           ${busy?.of && html`<button type="button" onClick=${() => abort.current.abort()}>Stop</button>`}
           <button type="submit" value="explain" disabled=${busy}>Explain first</button>
@@ -119,11 +119,11 @@ export default function Publish({ query }) {
 }
 
 function Intro({ vhost, mayPublish }) {
-  if (!mayPublish) return html`<p class="notice"><span>You may publish nothing in the virtual host <code>${vhost}</code>. An administrator can give you the permission to write.</span></p>`;
-  return html`<p class="faint intro">What became of the message is here when it was published: which queues got it, or why it arrived nowhere. “Explain first” shows its way, and publishes nothing.</p>`;
+  if (!mayPublish) return html`<p class="notice"><span>You may not publish in the virtual host <code>${vhost}</code>. An administrator can give you write permission.</span></p>`;
+  return html`<p class="faint intro">After publishing, you see here which queues received the message, or why none did. “Explain first” shows how it would be routed, without publishing it.</p>`;
 }
 
-/** What became of it. */
+/** The result of publishing. */
 function Outcome({ vhost, outcome }) {
   const { error, sent, found, where, isStopped } = outcome;
   const why = where && href("explain", { vhost: spokenVhost(vhost), exchange: where.exchange, key: where.key || undefined });
@@ -135,11 +135,11 @@ function Outcome({ vhost, outcome }) {
   if (!sent) return html`<p class="faint">Nothing was published.</p><${Explanation} vhost=${vhost} found=${found} />`;
   const isLost = !sent.published;
   return html`<div class="outcome">
-    <p class=${classes("verdict", isLost ? "of-trouble" : "calm")}><i class="dot" aria-hidden="true"></i>${isLost ? "It arrived nowhere" : `${plural(sent.published, "message")} published`}</p>
-    ${isStopped && html`<p>It was stopped before all were sent.</p>`}
-    ${!isLost && html`<p>In ${found.queues.slice(0, 8).map((name, at) => html`${at ? ", " : ""}<${Name} key=${name} name=${name} to=${href("queues", vhost, name, { tab: "messages", order: "newest" })} />`)}${found.queue_count > 8 ? ` and ${count(found.queue_count - 8)} more` : ""}. <a href=${why}>Which way it took</a></p>`}
-    ${sent.failed > 0 && !isLost && html`<p class="of-trouble">${plural(sent.failed, "message")} did not arrive: ${sent.failures[0]?.reason}.</p>`}
-    ${isLost && html`<p>${sent.failures[0] && sent.failures[0].error !== "unroutable" ? sentence(sent.failures[0].reason) : sentence(found.outcome === "routed" ? `no queue got it from ${exchangeName(where.exchange)}` : found.conclusion)} <a href=${why}>Why, step by step</a></p>
+    <p class=${classes("verdict", isLost ? "of-trouble" : "calm")}><i class="dot" aria-hidden="true"></i>${isLost ? "It reached no queue" : `${plural(sent.published, "message")} published`}</p>
+    ${isStopped && html`<p>Stopped before all messages were sent.</p>`}
+    ${!isLost && html`<p>Delivered to ${found.queues.slice(0, 8).map((name, at) => html`${at ? ", " : ""}<${Name} key=${name} name=${name} to=${href("queues", vhost, name, { tab: "messages", order: "newest" })} />`)}${found.queue_count > 8 ? ` and ${count(found.queue_count - 8)} more` : ""}. <a href=${why}>Show its route</a></p>`}
+    ${sent.failed > 0 && !isLost && html`<p class="of-trouble">${plural(sent.failed, "message")} failed: ${sent.failures[0]?.reason}.</p>`}
+    ${isLost && html`<p>${sent.failures[0] && sent.failures[0].error !== "unroutable" ? sentence(sent.failures[0].reason) : sentence(found.outcome === "routed" ? `no queue received it from ${exchangeName(where.exchange)}` : found.conclusion)} <a href=${why}>Why, step by step</a></p>
       <${Hints} found=${found} />`}
   </div>`;
 }

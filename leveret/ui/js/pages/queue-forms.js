@@ -1,4 +1,4 @@
-/** What can be done with a queue: declare one, pause, slow down, purge, delete, change arguments. */
+/** Forms for queues: declare, pause, limit the rate, purge, delete, change arguments. */
 import { useState } from "preact/hooks";
 import { mayAny, mayDo, path, put, remove, usualVhost } from "../api.js";
 import { Allowed } from "../components/basic.js";
@@ -11,16 +11,16 @@ import { TypedName } from "../typed.js";
 
 const own = (vhost, name, ...rest) => `leveret/${path("queues", vhost, name, ...rest)}`;
 
-/** Arguments as JSON that somebody has typed. Raises: Error that says what is wrong. */
+/** Arguments from typed JSON. Raises: Error with the explanation. */
 export function parseArguments(text) {
   if (!text.trim()) return {};
   let found;
   try {
     found = JSON.parse(text);
   } catch {
-    throw new Error('the arguments are no JSON: write for example {"x-max-length": 1000}');
+    throw new Error('the arguments are not valid JSON; for example {"x-max-length": 1000}');
   }
-  if (typeof found !== "object" || found === null || Array.isArray(found)) throw new Error("the arguments are no JSON object");
+  if (typeof found !== "object" || found === null || Array.isArray(found)) throw new Error("the arguments must be a JSON object");
   return found;
 }
 
@@ -34,21 +34,21 @@ export function DeclareQueue({ vhost, done }) {
     await put(path("queues", where, data.get("name")), { durable: data.get("durable") === "on", arguments: queueArguments });
     done();
     go("queues", where, data.get("name"));
-    return `The queue ${data.get("name")} is there.`;
+    return `The queue ${data.get("name")} was declared.`;
   }
   if (!mayAny("configure", vhost)) return null;
   return html`<button type="button" onClick=${() => setOpen(true)}>Declare a queue</button>
     ${isOpen && html`<${ActDialog} title="Declare a queue" verb="Declare" act=${declare} close=${() => setOpen(false)}>
       <${Field} label="Name"><input name="name" required autofocus class="mono" /><//>
       ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select name="vhost">${vhosts.map((name) => html`<option selected=${name === (vhost ?? usualVhost())}>${name}</option>`)}</select><//>`}
-      <${Field} label="Type" hint="Quorum queues count deliveries and keep every message on disk.">
+      <${Field} label="Type" hint="Quorum queues count deliveries and store every message on disk.">
         <select name="type"><option value="">classic</option><option>quorum</option></select><//>
       <label class="check"><input type="checkbox" name="durable" defaultChecked /> Durable: it survives a restart of the broker</label>
       <${Field} label="Arguments" hint='As JSON, for example {"x-dead-letter-exchange": "dead", "x-message-ttl": 60000}'><textarea name="arguments" rows="3" spellcheck="false"></textarea><//>
     <//>`}`;
 }
 
-/** The buttons on the page of a queue. */
+/** The action buttons on the page of a queue. */
 export function QueueActions({ queue, reload }) {
   const [open, setOpen] = useState(null);
   const { vhost, name } = queue;
@@ -59,7 +59,7 @@ export function QueueActions({ queue, reload }) {
   async function pause() {
     try {
       await put(own(vhost, name, isPaused ? "resume" : "pause"));
-      say(isPaused ? `${name} delivers again.` : `${name} delivers nothing until it is resumed.`, "done", isPaused ? null : { label: "Resume", act: async () => (await put(own(vhost, name, "resume")), reload()) });
+      say(isPaused ? `${name} was resumed.` : `${name} is paused: it delivers nothing until you resume it.`, "done", isPaused ? null : { label: "Resume", act: async () => (await put(own(vhost, name, "resume")), reload()) });
       reload();
     } catch (error) {
       say(error.message, "trouble");
@@ -71,7 +71,7 @@ export function QueueActions({ queue, reload }) {
     if (rate) await put(own(vhost, name, "rate"), { rate });
     else await remove(own(vhost, name, "rate"));
     reload();
-    return rate ? `${name} delivers at most ${plural(rate, "message")} a second.` : `${name} delivers as fast as it can.`;
+    return rate ? `${name} now delivers at most ${plural(rate, "message")} per second.` : `${name} has no rate limit now.`;
   }
 
   async function purge() {
@@ -93,14 +93,14 @@ export function QueueActions({ queue, reload }) {
     <//>`}
     ${mayDo("read", vhost, name) && html`<button type="button" class="danger" disabled=${!queue.messages_ready} onClick=${() => setOpen("purge")}>Purge</button>`}
     ${mayConfigure && html`<button type="button" class="danger" onClick=${() => setOpen("delete")}>Delete</button>`}
-    ${open === "rate" && html`<${ActDialog} title=${`How fast may ${name} deliver?`} verb="Set" act=${slow} close=${close}>
-      <${Field} label="Messages a second" hint="Empty or 0: as fast as it can. Kept over restarts."><input name="rate" type="number" min="0" step="any" defaultValue=${queue.delivery_rate ?? ""} autofocus /><//>
+    ${open === "rate" && html`<${ActDialog} title=${`Limit the delivery rate of ${name}`} verb="Set limit" act=${slow} close=${close}>
+      <${Field} label="Messages per second" hint="Empty or 0: no limit. Survives a restart."><input name="rate" type="number" min="0" step="any" defaultValue=${queue.delivery_rate ?? ""} autofocus /><//>
     <//>`}
-    ${open === "purge" && html`<${ActDialog} title="Purge the queue" verb=${`Throw away ${plural(queue.messages_ready, "message")}`} isDanger act=${purge} close=${close}>
-      <p><b>${plural(queue.messages_ready, "message")}</b> in <code>${name}</code> will be thrown away. That cannot be undone. ${queue.messages_unacknowledged > 0 && `The ${plural(queue.messages_unacknowledged, "message")} that consumers hold stay.`}</p>
+    ${open === "purge" && html`<${ActDialog} title="Purge the queue" verb=${`Drop ${plural(queue.messages_ready, "message")}`} isDanger act=${purge} close=${close}>
+      <p><b>${plural(queue.messages_ready, "message")}</b> in <code>${name}</code> will be dropped. This cannot be undone. ${queue.messages_unacknowledged > 0 && `The ${plural(queue.messages_unacknowledged, "unacknowledged message")} stay.`}</p>
     <//>`}
     ${open === "delete" && html`<${ActDialog} title="Delete the queue" verb="Delete the queue" isDanger act=${destroy} close=${close}>
-      <p>The queue <code>${name}</code>, its <b>${plural(queue.messages, "message")}</b> and its bindings will be deleted${queue.consumers > 0 && html`, and its <b>${plural(queue.consumers, "consumer")}</b> cancelled`}. That cannot be undone.</p>
+      <p>The queue <code>${name}</code>, its <b>${plural(queue.messages, "message")}</b> and its bindings will be deleted${queue.consumers > 0 && html`, and its <b>${plural(queue.consumers, "consumer")}</b> cancelled`}. This cannot be undone.</p>
       <${TypedName} what="queue" name=${name} />
     <//>`}`;
 }
@@ -114,7 +114,7 @@ export function ChangeArguments({ vhost, name, close, reload }) {
     return "The arguments were changed.";
   }
   return html`<${ActDialog} title="Change arguments" verb="Change" act=${change} close=${close}>
-    <${Field} label="Arguments" hint='As JSON. null takes one away: {"x-max-length": 5000, "x-message-ttl": null}. Clients that declare the queue as before still may.'><textarea name="arguments" rows="4" autofocus spellcheck="false"></textarea><//>
+    <${Field} label="Arguments" hint='As JSON. null removes an argument: {"x-max-length": 5000, "x-message-ttl": null}. Clients can still declare the queue with its old arguments.'><textarea name="arguments" rows="4" autofocus spellcheck="false"></textarea><//>
   <//>`;
 }
 

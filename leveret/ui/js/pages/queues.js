@@ -1,4 +1,4 @@
-/** Queues: which are long, growing, old, without consumers? Sorted by trouble, not by name. */
+/** Queues: lengths, rates and problems. Sorted by problems, not by name. */
 import { useMemo } from "preact/hooks";
 import { Count, Empty, Fault, Heading, Name, Rate, Span, Tag, Waiting } from "../components/basic.js";
 import { Choice, Filter, Table, useOrder } from "../components/table.js";
@@ -23,14 +23,14 @@ const keyOf = ({ queue }) => `${queue.vhost} ${queue.name}`;
 const columns = [
   { id: "name", label: "Queue", value: ({ queue }) => queue.name, isWide: true, cell: ({ queue }) => html`<${Name} name=${queue.name} to=${href("queues", queue.vhost, queue.name)} /><${Marks} queue=${queue} />` },
   { id: "vhost", label: "Virtual host", value: ({ queue }) => queue.vhost, narrow: "hide-1200", cell: ({ queue }) => html`<span class="mono faint">${queue.vhost}</span>` },
-  { id: "trouble", label: "State", title: "Sorted by what needs somebody most", value: ({ weight }) => weight, cell: ({ judged, queue }) => html`<${Judged} judged=${judged} queue=${queue} />`, narrow: "hide" },
-  { id: "ready", label: "Ready", isNumber: true, title: "Messages that wait", value: ({ queue }) => queue.messages_ready, cell: ({ queue }) => html`<${Count} value=${queue.messages_ready} of="ready" />` },
-  { id: "unacked", label: "Unacked", isNumber: true, title: "Messages that consumers hold", narrow: "hide", value: ({ queue }) => queue.messages_unacknowledged, cell: ({ queue }) => html`<${Count} value=${queue.messages_unacknowledged} of="unacked" />` },
-  { id: "oldest", label: "Oldest", isNumber: true, title: "How long the oldest message has waited", value: ({ age }) => age?.oldest_ready_s ?? -1, cell: ({ age }) => html`<${Span} seconds=${age?.oldest_ready_s} />` },
-  { id: "in", label: "In", isNumber: true, title: "Messages that come in a second", narrow: "hide", value: ({ queue }) => flow(queue, "publish"), cell: ({ queue }) => html`<${Rate} value=${flow(queue, "publish")} of="in" />` },
-  { id: "out", label: "Out", isNumber: true, title: "Messages that are delivered in a second", narrow: "hide", value: ({ queue }) => flow(queue, "deliver_get"), cell: ({ queue }) => html`<${Rate} value=${flow(queue, "deliver_get")} of="out" />` },
+  { id: "trouble", label: "State", title: "Sorted by problems", value: ({ weight }) => weight, cell: ({ judged, queue }) => html`<${Judged} judged=${judged} queue=${queue} />`, narrow: "hide" },
+  { id: "ready", label: "Ready", isNumber: true, title: "Ready messages", value: ({ queue }) => queue.messages_ready, cell: ({ queue }) => html`<${Count} value=${queue.messages_ready} of="ready" />` },
+  { id: "unacked", label: "Unacked", isNumber: true, title: "Unacknowledged messages", narrow: "hide", value: ({ queue }) => queue.messages_unacknowledged, cell: ({ queue }) => html`<${Count} value=${queue.messages_unacknowledged} of="unacked" />` },
+  { id: "oldest", label: "Oldest", isNumber: true, title: "Age of the oldest ready message", value: ({ age }) => age?.oldest_ready_s ?? -1, cell: ({ age }) => html`<${Span} seconds=${age?.oldest_ready_s} />` },
+  { id: "in", label: "In", isNumber: true, title: "Incoming messages per second", narrow: "hide", value: ({ queue }) => flow(queue, "publish"), cell: ({ queue }) => html`<${Rate} value=${flow(queue, "publish")} of="in" />` },
+  { id: "out", label: "Out", isNumber: true, title: "Delivered messages per second", narrow: "hide", value: ({ queue }) => flow(queue, "deliver_get"), cell: ({ queue }) => html`<${Rate} value=${flow(queue, "deliver_get")} of="out" />` },
   { id: "consumers", label: "Consumers", isNumber: true, value: ({ queue }) => queue.consumers, cell: ({ queue }) => html`<${Count} value=${queue.consumers} />`, narrow: "hide-1200" },
-  { id: "bytes", label: "Size", isNumber: true, title: "Bytes of all messages", value: ({ queue }) => queue.message_bytes, cell: ({ queue }) => (queue.message_bytes ? size(queue.message_bytes) : html`<span class="faint">0</span>`), narrow: "hide-1200" },
+  { id: "bytes", label: "Size", isNumber: true, title: "Bytes of all message bodies", value: ({ queue }) => queue.message_bytes, cell: ({ queue }) => (queue.message_bytes ? size(queue.message_bytes) : html`<span class="faint">0</span>`), narrow: "hide-1200" },
 ];
 
 function List({ query }) {
@@ -63,27 +63,27 @@ function List({ query }) {
   return html`
     ${heading}
     <${Filter} what="queues">
-      <${Choice} name="only" label="Which queues" choices=${[["", "All", rows.length], ["busy", "Not empty", rows.filter(({ queue }) => queue.messages).length], ["trouble", "To look at", judged]]} />
+      <${Choice} name="only" label="Which queues" choices=${[["", "All", rows.length], ["busy", "Not empty", rows.filter(({ queue }) => queue.messages).length], ["trouble", "Needs attention", judged]]} />
       <${VhostChoice} />
       <span class="faint" role="status">${plural(shown.length, "queue")}</span>
     <//>
-    ${queues.error && html`<${Fault} error=${queues.error} what="These numbers are old." />`}
+    ${queues.error && html`<${Fault} error=${queues.error} what="These numbers are out of date." />`}
     ${!rows.length
-      ? html`<${Empty} title="There are no queues yet" command="leveret queues declare orders">A queue keeps messages until somebody consumes them. Clients declare the queues that they need; so can you.<//>`
+      ? html`<${Empty} title="No queues yet" command="leveret queues declare orders">A queue stores messages until they are consumed. Clients declare the queues that they need; you can declare one too.<//>`
       : !shown.length
-        ? html`<${Empty} title="No queue is like that">${query.only === "trouble" ? "Nothing needs attention." : "Change the filter to see others."}<//>`
+        ? html`<${Empty} title="No matching queues">${query.only === "trouble" ? "No queue needs attention." : "Change the filter to see other queues."}<//>`
         : html`<${Table} name="Queues" rows=${shown} keyOf=${keyOf} columns=${columns} order=${order} about=${`${query.q} ${query.only} ${query.vhost}`} openAt=${({ queue }) => href("queues", queue.vhost, queue.name)} />`}`;
 }
 
-/** What is to be said of a queue in a few words. */
+/** The state of a queue in a few words. */
 function Judged({ judged, queue }) {
   const worst = judged[0];
   if (worst) return html`<span class=${classes("judged", worst.level)} title=${judged.map(({ text }) => text).join("; ")}><i class="sign"></i><span class="cut">${worst.text}</span></span>`;
   const isMoving = flow(queue, "publish") >= 0.05 || flow(queue, "deliver_get") >= 0.05;
-  return html`<span class="judged calm">${isMoving ? "keeps up" : queue.messages ? "waits" : "empty"}</span>`;
+  return html`<span class="judged calm">${isMoving ? "keeps up" : queue.messages ? "idle" : "empty"}</span>`;
 }
 
-/** What a queue is, beside its name. */
+/** Properties of a queue, beside its name. */
 function Marks({ queue }) {
   const marks = [];
   if (queue.type === "quorum") marks.push("quorum");

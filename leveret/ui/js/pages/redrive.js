@@ -1,4 +1,4 @@
-/** Dead letters of a queue: how many, of which queues, why they died, and the way home. */
+/** The dead letters in a queue: their number, source queues and reasons, and a button to send them back. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, lines, maySend } from "../api.js";
 import { Name } from "../components/basic.js";
@@ -9,11 +9,11 @@ import { ActFlow, Result } from "../messages/flow.js";
 import { placeOf } from "../messages/hunt.js";
 import { BRIEF } from "../messages/story.js";
 
-const LOOKED = 2000;  // letters that are looked at to say why they died
-const AGAIN_MS = 10000;  // before it looks anew
-const MOST_REDRIVES = 3;  // as the API has it
+const LOOKED = 2000;  // dead letters that are examined for their reasons
+const AGAIN_MS = 10000;  // time between two surveys
+const MOST_REDRIVES = 3;  // default of the API
 
-/** Why letters died and where: {looked, total, reasons, homes, tired, others}. */
+/** Reasons and places of death: {looked, total, reasons, homes, tired, others}. */
 async function survey(vhost, name, abort) {
   const found = { looked: 0, total: 0, reasons: new Map(), homes: new Map(), tired: 0, others: 0 };
   const add = (map, key) => map.set(key, (map.get(key) ?? 0) + 1);
@@ -80,19 +80,19 @@ export function DeadLetters({ queue, from, reload }) {
     reload();
   }
 
-  if (!ready && !result) return html`<p class="dead-letters faint">Dead letters of ${named(vhost, from)} come here. There are none now.</p>`;
+  if (!ready && !result) return html`<p class="dead-letters faint">This queue receives the dead letters of ${named(vhost, from)}. There are none now.</p>`;
   return html`${ready > 0 && html`<section class="dead-letters" aria-label="Dead letters">
     <div class="row">
       <div class="said-of">
-        <p><b class="of-dead">${plural(ready, "dead letter")}</b> of ${named(vhost, queues)}${reasons.length ? html`${found.looked < found.total ? `, of the oldest ${count(found.looked)}` : ""}: ${reasons.map(([reason, number]) => `${reasons.length === 1 && !found.others ? "all" : count(number)} ${BRIEF[reason] ?? reason}`).join(", ")}` : ""}.</p>
-        ${found?.others > 0 && html`<p class="faint">${plural(found.others, "message")} did not die: ${found.others === 1 ? "it was" : "they were"} published here, and ${found.others === 1 ? "has" : "have"} no home.</p>`}
-        ${found?.tired > 0 && html`<p class="of-trouble">${plural(found.tired, "letter")} came back ${MOST_REDRIVES} times: ${found.tired === 1 ? "it is" : "they are"} left alone, so that nothing goes round for ever. Mend what rejects them first.</p>`}
-        ${!maySend(vhost) && html`<p class="faint">To send them home, you need the permission to write to the default exchange.</p>`}
-        ${error && html`<p class="faint">Why they died could not be read: ${error.message}.</p>`}
+        <p><b class="of-dead">${plural(ready, "dead letter")}</b> from ${named(vhost, queues)}${reasons.length ? html`${found.looked < found.total ? `, of the oldest ${count(found.looked)}` : ""}: ${reasons.map(([reason, number]) => `${reasons.length === 1 && !found.others ? "all" : count(number)} ${BRIEF[reason] ?? reason}`).join(", ")}` : ""}.</p>
+        ${found?.others > 0 && html`<p class="faint">${plural(found.others, "message")} ${found.others === 1 ? "is not a dead letter: it was" : "are not dead letters: they were"} published directly to this queue.</p>`}
+        ${found?.tired > 0 && html`<p class="of-trouble">${plural(found.tired, "dead letter")} ${found.tired === 1 ? "was" : "were"} already sent back ${MOST_REDRIVES} times and will be skipped, to prevent endless loops. Fix the cause first.</p>`}
+        ${!maySend(vhost) && html`<p class="faint">To send them back, you need write permission on the default exchange.</p>`}
+        ${error && html`<p class="faint">The reasons could not be read: ${error.message}.</p>`}
       </div>
       <span class="grow"></span>
-      <a class="button" href=${href("queues", vhost, name, { tab: "messages" })}>See them</a>
-      ${maySend(vhost) && html`<button type="button" class="primary" onClick=${() => setOpen(true)}>Send all home</button>`}
+      <a class="button" href=${href("queues", vhost, name, { tab: "messages" })}>Show messages</a>
+      ${maySend(vhost) && html`<button type="button" class="primary" onClick=${() => setOpen(true)}>Send all back</button>`}
     </div>
   </section>`}
     <${Result} result=${result} close=${() => setResult(null)} />

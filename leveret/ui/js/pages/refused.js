@@ -1,4 +1,4 @@
-/** Refused: the last publishes that arrived nowhere. Who, when, why, and how to mend it. */
+/** Refused: the latest refused and unroutable publishes, with publisher, time, reason and a suggested fix. */
 import { useRef, useState } from "preact/hooks";
 import { Ago, Empty, Fault, Heading, Name, Tag, Waiting, sentence } from "../components/basic.js";
 import { Choice, Filter } from "../components/table.js";
@@ -9,29 +9,29 @@ import { useLive } from "../live.js";
 import { href } from "../router.js";
 
 const LIMIT = 500;
-const PIECE = 50;  // entries that are shown at once
+const PIECE = 50;  // entries that are shown at first
 
-/** What each kind is called, its hue, and what mends it. */
+/** The label, colour and suggested fix of each kind. */
 const KINDS = {
-  unroutable: ["no queue", "dead", "Bind a queue to the exchange for this routing key, or correct the key. Publishers are told only where they ask for it with mandatory."],
-  returned: ["no queue, returned", "trouble", "Bind a queue to the exchange for this routing key, or correct the key. It was mandatory, so the publisher was told."],
+  unroutable: ["unroutable", "dead", "Bind a queue to the exchange for this routing key, or correct the key. Publishers are notified only if they set mandatory."],
+  returned: ["unroutable, returned", "trouble", "Bind a queue to the exchange for this routing key, or correct the key. The message was mandatory, so it was returned to the publisher."],
   no_exchange: ["no exchange", "trouble", "Declare the exchange, or correct its name. The channel of the publisher was closed."],
-  no_permission: ["no permission", "trouble", "Give the user the permission to write to this exchange."],
-  topic_forbidden: ["key forbidden", "trouble", "Change the topic permission of the user, or publish with another routing key."],
-  too_large: ["too large", "trouble", "Send less in one message, or raise --max-message-size."],
-  invalid: ["invalid property", "trouble", "Correct what the publisher sends."],
-  queue_full: ["queue full", "ready", "Consume faster, or raise the limit of the queue. Publishers that use confirms were told."],
-  queue_faulty: ["faulty queue", "trouble", "Look at the node: the queue takes nothing until it is mended."],
-  not_written: ["not written", "trouble", "Look at the disk of the node."],
-  duplicate: ["duplicate", null, "Nothing to mend: it was there already, and the publisher has its confirm."],
-  observer: ["fault of a test", null, "A test has asked for this."],
+  no_permission: ["no permission", "trouble", "Give the user write permission on this exchange."],
+  topic_forbidden: ["routing key not permitted", "trouble", "Change the topic permissions of the user, or publish with another routing key."],
+  too_large: ["too large", "trouble", "Publish smaller messages, or raise --max-message-size."],
+  invalid: ["invalid property", "trouble", "Correct the properties in the publisher."],
+  queue_full: ["queue full", "ready", "Consume faster, or raise the limit of the queue. Publishers with confirms received a nack."],
+  queue_faulty: ["faulty queue", "trouble", "Check the node: the queue accepts no messages until it is repaired."],
+  not_written: ["not written", "trouble", "Check the disk of the node."],
+  duplicate: ["duplicate", null, "Nothing to fix: the queue already had the message, and the publisher received a confirm."],
+  observer: ["injected fault", null, "A test injected this fault."],
 };
 
 const keyOf = (each) => [each.kind, each.vhost, each.exchange, each.routing_key, each.queue, each.user, each.first_at].join("\n");
 
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
-/** Rows in the order that they had, while somebody points at them. */
+/** Rows in a fixed order while the pointer is on them. */
 function useStill(rows) {
   const [isHeld, setHeld] = useState(false);
   const kept = useRef([]);
@@ -52,21 +52,21 @@ export default function Refused({ query }) {
 
   return html`
     <${Heading} title="Refused"><a class="button" href=${href("explain")}>Explain a message</a><//>
-    <p class="lead">The last messages that arrived nowhere: no queue got them, or they were not taken.</p>
+    <p class="lead">The latest messages that reached no queue, or that the broker or a queue refused.</p>
     <${Filter} what="by exchange, key, user or reason">
-      ${kinds.length > 1 && html`<${Choice} name="kind" label="Why" choices=${[["", "All", all.length], ...kinds.map((kind) => [kind, capital(KINDS[kind]?.[0] ?? kind)])]} />`}
+      ${kinds.length > 1 && html`<${Choice} name="kind" label="Reason" choices=${[["", "All", all.length], ...kinds.map((kind) => [kind, capital(KINDS[kind]?.[0] ?? kind)])]} />`}
       <${VhostChoice} />
     <//>
-    ${error && html`<${Fault} error=${error} what=${data ? "This list is old." : "The list could not be read."} again=${reload} />`}
+    ${error && html`<${Fault} error=${error} what=${data ? "This list is out of date." : "The list could not be read."} again=${reload} />`}
     ${!data && !error && html`<${Waiting} />`}
-    ${data && !all.length && html`<${Empty} title="Every message has arrived" command="leveret messages refused">Messages that no queue gets, and publishes that are refused, are listed here with the reason. The list begins anew when the broker is restarted.<//>`}
-    ${all.length > 0 && !rows.length && html`<${Empty} title="No entry is like that">Change the filter to see others.<//>`}
+    ${data && !all.length && html`<${Empty} title="No refused messages" command="leveret messages refused">Unroutable messages and refused publishes appear here with the reason. The list is cleared when the broker restarts.<//>`}
+    ${all.length > 0 && !rows.length && html`<${Empty} title="No matching entries">Change the filter to see other entries.<//>`}
     ${fresh > 0 && html`<button type="button" class="fresh" onClick=${() => hold(false)}>${plural(fresh, "new entry", "new entries")}</button>`}
     <ul class="entries" aria-label="Refused publishes" onPointerEnter=${(event) => event.pointerType === "mouse" && hold(true)} onPointerLeave=${() => hold(false)}>
       ${shown.slice(0, most).map((each) => html`<${Entry} key=${keyOf(each)} entry=${each} />`)}
     </ul>
     ${shown.length > most && html`<button type="button" onClick=${() => setMost(most + PIECE)}>Show more of ${plural(shown.length - most, "further entry", "further entries")}</button>`}
-    ${data?.left_out > 0 && html`<p class="faint">${plural(data.left_out, "further publish", "further publishes")} came too fast to be kept one by one.</p>`}`;
+    ${data?.left_out > 0 && html`<p class="faint">${plural(data.left_out, "further publish", "further publishes")} came too fast to be recorded individually.</p>`}`;
 }
 
 function Entry({ entry }) {
@@ -99,7 +99,7 @@ function Entry({ entry }) {
   </li>`;
 }
 
-/** Who has published it, or the last of them. What came over HTTP has no connection that one could look at. */
+/** The latest publisher. Publishes over HTTP have no connection to link to. */
 function Publisher({ entry: { connection, count: number } }) {
   const which = number > 1 ? "the last from" : "from";
   if (!connection.includes(" -> ")) return html`<span class="faint">${which} the ${connection}</span>`;

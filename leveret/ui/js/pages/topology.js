@@ -1,4 +1,4 @@
-/** Topology: the shape of a virtual host, what flows through it, and where it piles up. */
+/** Topology: the graph of a virtual host, its message rates, and where messages pile up. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { path } from "../api.js";
 import { Empty, Fault, Heading, Waiting } from "../components/basic.js";
@@ -18,9 +18,9 @@ import { useView } from "../topology/view.js";
 import { sayEdge, sayExchange, sayPublisher, sayQueue } from "../topology/words.js";
 
 const COLUMNS = FIELDS.join(",");
-const FAR = 0.42;  // zoomed out so far, text on edges cannot be read
-const SECOND_LOOK_MS = 900;  // rates need two answers, and one does not want to wait for the next pulse
-const FARTHEST = 0.2;  // nor names
+const FAR = 0.42;  // below this scale, text on edges is not legible
+const SECOND_LOOK_MS = 900;  // rates need two answers; do not wait for the next sample
+const FARTHEST = 0.2;  // below this scale, names are not legible
 
 export default function Topology({ names: [wanted], query }) {
   const vhosts = useVhosts();
@@ -34,7 +34,7 @@ export default function Topology({ names: [wanted], query }) {
     ${vhost === undefined ? html`<${Waiting} />` : html`<${Whole} key=${vhost} vhost=${vhost} query=${query} />`}`;
 }
 
-/** Everything that the picture is made of, as it is now. */
+/** The current data for the graph. */
 function useAnswers(vhost) {
   const asked = {
     exchanges: useLive(path("exchanges", vhost), { columns: "vhost,name,type,internal,arguments" }),
@@ -54,7 +54,7 @@ function useAnswers(vhost) {
   return { data, isThere: data.exchanges && data.queues && data.bindings && data.flows, error: first?.error, reload: () => Object.values(asked).forEach((each) => each.reload()) };
 }
 
-/** The same object as long as the key of a shape stays. */
+/** The same shape object until its key changes. */
 function useShape(data, isThere) {
   const last = useRef(null);
   return useMemo(() => {
@@ -74,24 +74,24 @@ function Whole({ vhost, query }) {
   const found = useExplained(vhost, query);
   const numbers = useMemo(() => shape && numbersOf(shape, data, rates.current), [shape, data.flows, data.queues, data.ages]);
 
-  if (!isThere) return error ? html`<${Fault} error=${error} what=${error.status === 404 ? "There is no such virtual host." : "The topology could not be read."} again=${reload} />` : html`<${Waiting} />`;
+  if (!isThere) return error ? html`<${Fault} error=${error} what=${error.status === 404 ? "This virtual host does not exist." : "The topology could not be read."} again=${reload} />` : html`<${Waiting} />`;
   if (!wanted.nodes.length) return html`<${Nothing} vhost=${vhost} />`;
-  if (failure) return html`<${Fault} error=${failure} what="There is no picture." again=${() => location.reload()} />`;
-  if (!layout || !shape.nodes.length) return html`<${Waiting} what="Finding a place for everything" />`;
+  if (failure) return html`<${Fault} error=${failure} what="The topology could not be drawn." again=${() => location.reload()} />`;
+  if (!layout || !shape.nodes.length) return html`<${Waiting} what="Computing the layout" />`;
   return html`
-    ${error && html`<${Fault} error=${error} what="These numbers are old." />`}
+    ${error && html`<${Fault} error=${error} what="These numbers are out of date." />`}
     <${Board} vhost=${vhost} query=${query} shape=${shape} layout=${layout} numbers=${numbers} found=${found} />`;
 }
 
 function Nothing({ vhost }) {
   const option = vhost === "/" ? "" : ` --vhost ${/^[\w.-]+$/.test(vhost) ? vhost : `'${vhost.replaceAll("'", "'\\''")}'`}`;
-  return html`<${Empty} title="There is nothing to draw yet" command=${`leveret queues declare orders${option}`}>
-    Here you see how messages go: from publishers to exchanges, by bindings to queues, and to consumers. This virtual host has no queues, and nobody uses its exchanges.
-    A client that declares something fills it, as the <a href=${href("playground")}>playground</a> does; or this command:
+  return html`<${Empty} title="Nothing to show yet" command=${`leveret queues declare orders${option}`}>
+    This page shows how messages flow from publishers through exchanges and bindings to queues and consumers. This virtual host has no queues, and its exchanges are not used.
+    Declare a queue from a client, in the <a href=${href("playground")}>playground</a>, or with this command:
   <//>`;
 }
 
-/** A function that says of ids whether they stand out; null where everything does. */
+/** A function that returns whether an id is highlighted; null without highlighting. */
 function litIn(shape, query, lit) {
   const text = query.q?.toLowerCase();
   if (!text && !lit) return null;
@@ -105,7 +105,7 @@ function litIn(shape, query, lit) {
   return (id) => found.has(id);
 }
 
-/** The picture with what can be done with it. */
+/** The graph with its tools. */
 function Board({ vhost, query, shape, layout, numbers, found }) {
   const frame = useRef(null);
   const moved = useRef(null);
@@ -127,13 +127,13 @@ function Board({ vhost, query, shape, layout, numbers, found }) {
 
   return html`
     <div class="filter topology-tools">
-      <input type="search" aria-label="Find in the picture" placeholder="Find in the picture" value=${query.q ?? ""} onInput=${(event) => setQuery({ q: event.target.value || undefined })} />
-      ${matches !== null && html`<span class="faint">${matches ? plural(matches, "match", "matches") : "Nothing is called that"}</span>`}
+      <input type="search" aria-label="Find in the topology" placeholder="Find in the topology" value=${query.q ?? ""} onInput=${(event) => setQuery({ q: event.target.value || undefined })} />
+      ${matches !== null && html`<span class="faint">${matches ? plural(matches, "match", "matches") : "No matches"}</span>`}
       <${PathForm} query=${query} exchanges=${exchanges} found=${found} />
       <span class="grow"></span>
       <button type="button" class="quiet" onClick=${() => download(asSvg(scene.current, layout.box, `Topology of ${vhost}`), `topology-${vhost.replace(/[^\w.-]+/g, "_")}.svg`)}>Save as SVG</button>
     </div>
-    <div class="topology" ref=${frame} tabindex="0" role="group" style=${{ "--wanted": `${Math.round(layout.box.height * 1.15 + 32)}px`, "--ratio": (layout.box.height / layout.box.width).toFixed(3) }} aria-label=${`Topology of ${vhost}: arrows move it, plus and minus zoom, 0 shows all`} data-zoom=${scale?.toFixed(3)} ...${handlers}>
+    <div class="topology" ref=${frame} tabindex="0" role="group" style=${{ "--wanted": `${Math.round(layout.box.height * 1.15 + 32)}px`, "--ratio": (layout.box.height / layout.box.width).toFixed(3) }} aria-label=${`Topology of ${vhost}: arrow keys move it, plus and minus zoom, 0 shows all`} data-zoom=${scale?.toFixed(3)} ...${handlers}>
       ${scale && html`<div class="moved" ref=${moved}>
         <svg class=${classes("canvas", { far: scale < FAR, farthest: scale < FARTHEST })} width="1" height="1">
           <g class="scene" ref=${scene} transform=${`scale(${scale})`}>${drawn}</g>
@@ -150,7 +150,7 @@ function Board({ vhost, query, shape, layout, numbers, found }) {
     <${AsList} vhost=${vhost} shape=${shape} numbers=${numbers} isLit=${isLit} />`;
 }
 
-/** What the pointer or the focus is at, in a sentence beside it. */
+/** A tooltip that describes the element at the pointer or with the focus. */
 function Said({ pointed, frame }) {
   if (!pointed || !frame.current || !pointed.at.isConnected) return null;
   const outer = frame.current.getBoundingClientRect();
@@ -163,25 +163,25 @@ function Said({ pointed, frame }) {
 }
 
 function Legend() {
-  return html`<ul class="legend-line" aria-label="How to read it">
+  return html`<ul class="legend-line" aria-label="Legend">
     <li><svg width="12" height="12" aria-hidden="true"><circle class="of-in" cx="6" cy="6" r="4.5" fill="currentColor" /></svg>publisher</li>
     <li><b class="kind-sign" aria-hidden="true">T</b>exchange: direct, fanout, topic, headers</li>
     <li><svg width="34" height="12" aria-hidden="true"><rect width="34" height="12" rx="3" fill="var(--sunken)" /><rect class="of-ready" width="16" height="12" rx="3" fill="currentColor" /><rect class="of-unacked" x="16" width="6" height="12" fill="currentColor" /></svg>queue: ready and unacknowledged, on a logarithmic scale</li>
     <li><svg width="12" height="12" aria-hidden="true"><circle class="of-out" cx="6" cy="6" r="4.5" fill="currentColor" /></svg>consumer, hollow when idle</li>
     <li><svg width="24" height="12" aria-hidden="true"><path class="of-dead" d="M0,6H24" stroke="currentColor" stroke-width="2" stroke-dasharray="5 3" /></svg>dead letters</li>
-    <li>The thicker a line, the more flows.</li>
+    <li>Thicker lines mean higher rates.</li>
   </ul>`;
 }
 
-/** The same in words, for those who do not see the picture, or want to copy from it. */
+/** The topology as text, for screen readers and for copying. */
 function AsList({ vhost, shape, numbers, isLit }) {
   const [isOpen, setOpen] = useState(false);
   const nodes = new Map(shape.nodes.map((node) => [node.id, node]));
   const say = { publisher: sayPublisher, exchange: sayExchange, queue: sayQueue };
   const shown = isOpen ? shape.nodes.filter(({ id }) => !isLit || isLit(id)) : [];
   return html`<details class="as-list" onToggle=${(event) => setOpen(event.target.open)}>
-    <summary>The same in words</summary>
-    ${isOpen && html`<ul class="plain" aria-label="Topology in words">
+    <summary>Topology as text</summary>
+    ${isOpen && html`<ul class="plain" aria-label="Topology as text">
       ${shown.map((node) => html`<li key=${node.id}>
         <${Words} node=${node} vhost=${vhost} text=${say[node.kind](node, numbers.nodes.get(node.id) ?? { judged: [], consumers: [] })} />
         <ul>${shape.edges.filter(({ from }) => from === node.id).map((edge) => html`<li key=${edge.id} class="faint">${sayEdge(edge, nodes, numbers.edges.get(edge.id))}</li>`)}</ul>

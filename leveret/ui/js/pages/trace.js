@@ -1,4 +1,4 @@
-/** Trace: what happens to some messages, as it happens. It ends when the page is left. */
+/** Trace: shows what happens to selected messages, live. It ends when the user leaves the page. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, lines, may, path, spokenVhost, usualVhost } from "../api.js";
 import { Allowed, Empty, Heading, Name, sentence } from "../components/basic.js";
@@ -9,21 +9,21 @@ import { html } from "../html.js";
 import { useLive } from "../live.js";
 import { href, setQuery } from "../router.js";
 
-const KEPT = 2000;  // events
-const PIECE = 200;  // that are shown at once
+const KEPT = 2000;  // events that are kept
+const PIECE = 200;  // events that are shown at first
 const SHOW_MS = 200;
 const FIELDS = [
-  ["queue", "Queue", "They go to it, or are in it."],
-  ["exchange", "Exchange", "They are published to it."],
-  ["key", "Routing key", "A pattern as of a topic exchange: order.*.de"],
-  ["user", "User", "Who publishes or gets them."],
-  ["id", "Message id", "The property message_id."],
+  ["queue", "Queue", "messages routed to it, or in it"],
+  ["exchange", "Exchange", "messages published to it"],
+  ["key", "Routing key", "a topic pattern: order.*.de"],
+  ["user", "User", "the publishing or consuming user"],
+  ["id", "Message id", "the property message_id"],
 ];
 const NAMES = { key: "routing_key", id: "message_id" };
 const HUES = { publish: "in", deliver: "unacked", ack: "out", requeue: "ready", reject: "trouble", dead_letter: "dead", drop: "trouble" };
 const WORDS = { publish: "published", deliver: "delivered", ack: "acknowledged", requeue: "requeued", reject: "rejected", dead_letter: "dead-lettered", drop: "dropped" };
 
-/** A trace that runs: {events, progress, end, error, isOn, start, stop}. */
+/** A running trace: {events, progress, end, error, isOn, start, stop}. */
 function useTrace() {
   const [state, setState] = useState({ events: [], progress: null, end: null, error: null, isOn: false, forgotten: 0 });
   const abort = useRef(null);
@@ -48,7 +48,7 @@ function useTrace() {
         timer ||= setTimeout(show, SHOW_MS);
       }
     } catch (error) {
-      if (error.name === "AbortError") fresh = { ...fresh, end: "it was stopped" };
+      if (error.name === "AbortError") fresh = { ...fresh, end: "stopped" };
       else if (error instanceof ApiError) fresh = { ...fresh, error };
       else throw error;
     } finally {
@@ -63,7 +63,7 @@ function useTrace() {
 
 export default function TracePage({ query }) {
   if (!may("administrator")) {
-    return html`<${Heading} title="Trace" /><${Allowed} tag="administrator" what="To follow single messages of all clients" />`;
+    return html`<${Heading} title="Trace" /><${Allowed} tag="administrator" what="to trace messages" />`;
   }
   return html`<${Traced} query=${query} />`;
 }
@@ -90,7 +90,7 @@ function Traced({ query }) {
 
   return html`
     <${Heading} title="Trace" />
-    <p class="lead">What happens to messages, as it happens. Bodies are not shown. It costs the broker some microseconds for each message while it runs, and ends when you leave this page.</p>
+    <p class="lead">Shows what happens to messages, live, without their bodies. A trace costs the broker a few microseconds per message, and ends when you leave this page.</p>
     <form class="form trace-form" onSubmit=${start}>
       <div class="form columns tight">
         ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select name="vhost">${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === vhost}>${name}</option>`)}</select><//>`}
@@ -101,7 +101,7 @@ function Traced({ query }) {
       </div>
       <div class="row">
         <select name="seconds" aria-label="For how long">${[["60", "For a minute"], ["300", "For 5 minutes"], ["3600", "For an hour"]].map(([value, text]) => html`<option key=${value} value=${value} selected=${value === (query.seconds ?? "60")}>${text}</option>`)}</select>
-        <button type="submit" class="primary">${trace.isOn ? "Start anew" : "Start"}</button>
+        <button type="submit" class="primary">${trace.isOn ? "Restart" : "Start"}</button>
         ${trace.isOn && html`<button type="button" onClick=${trace.stop}>Stop</button>`}
         <span role="status" class="faint"><${Standing} trace=${trace} /></span>
       </div>
@@ -113,30 +113,30 @@ function Traced({ query }) {
 function Standing({ trace }) {
   const { isOn, progress, end, events, forgotten } = trace;
   const number = plural(events.length + forgotten, "event");
-  const dropped = progress?.dropped ? `, and ${count(progress.dropped)} more that came too fast` : "";
-  if (isOn) return html`${number}${dropped}. ${progress ? `It ends in ${span(progress.seconds)}.` : ""}`;
-  return end ? html`${number}${dropped}. It is over: ${end}.` : null;
+  const dropped = progress?.dropped ? `, and ${count(progress.dropped)} lost because they came too fast` : "";
+  if (isOn) return html`${number}${dropped}. ${progress ? `Ends in ${span(progress.seconds)}.` : ""}`;
+  return end ? html`${number}${dropped}. Trace ended: ${end}.` : null;
 }
 
 function Events({ trace, vhost, only, setOnly }) {
   const [most, setMost] = useState(PIECE);
-  const [held, setHeld] = useState(null);  // the events that stay while somebody points at them
+  const [held, setHeld] = useState(null);  // the events shown while the pointer is on them
   const chosen = only === null ? trace.events : trace.events.filter(({ message }) => message === only);
   const latest = only === null ? chosen.slice(-most).reverse() : chosen;
   const shown = (only === null && trace.isOn && held) || latest;
   const fresh = shown === held && chosen.length ? chosen.at(-1).at - (held[0]?.at ?? 0) : 0;
   if (!trace.events.length) {
-    if (trace.isOn) return html`<p class="faint">Nothing has happened yet to messages like these.</p>`;
-    return trace.end ? html`<${Empty} title="Nothing has happened to such messages">Ask for less, or for longer.<//>` : null;
+    if (trace.isOn) return html`<p class="faint">No events for matching messages yet.</p>`;
+    return trace.end ? html`<${Empty} title="No events for matching messages">Use fewer conditions, or a longer duration.<//>` : null;
   }
   return html`
-    ${only !== null && html`<p class="notice">Only message #${only}, the first event first. <button type="button" onClick=${() => setOnly(null)}>Show all</button></p>`}
+    ${only !== null && html`<p class="notice">Only message #${only}, oldest event first. <button type="button" onClick=${() => setOnly(null)}>Show all</button></p>`}
     ${fresh > 0 && html`<button type="button" class="fresh" onClick=${() => setHeld(null)}>${plural(fresh, "new event")}</button>`}
     <ol class="events" aria-label="Events" onPointerEnter=${(event) => event.pointerType === "mouse" && setHeld(latest)} onPointerLeave=${() => setHeld(null)}>
       ${shown.map((event) => html`<${Event} key=${event.at} event=${event} vhost=${vhost} follow=${() => setOnly(event.message)} />`)}
     </ol>
-    ${only === null && chosen.length > most && html`<button type="button" onClick=${() => setMost(most + PIECE)}>Show older ones</button>`}
-    ${trace.forgotten > 0 && html`<p class="faint">The last ${count(KEPT)} are kept; ${plural(trace.forgotten, "older event")} ${trace.forgotten === 1 ? "was" : "were"} forgotten.</p>`}`;
+    ${only === null && chosen.length > most && html`<button type="button" onClick=${() => setMost(most + PIECE)}>Show older events</button>`}
+    ${trace.forgotten > 0 && html`<p class="faint">Only the last ${count(KEPT)} events are kept; ${plural(trace.forgotten, "older event")} ${trace.forgotten === 1 ? "was" : "were"} dropped.</p>`}`;
 }
 
 function clock(ms) {
@@ -147,8 +147,8 @@ function Event({ event, vhost, follow }) {
   return html`<li>
     <time class="mono faint">${clock(event.at_ms)}</time>
     <span class=${`word of-${HUES[event.event] ?? "accent"}`}>${WORDS[event.event] ?? event.event}</span>
-    <button type="button" class="link mono" title="Follow this message" onClick=${follow}>#${event.message}</button>
-    <span class="what">${toldOf(event, vhost)} <span class="faint">${[size(event.size ?? 0), event.message_id && `id ${event.message_id}`, event.redelivered && "redelivered", event.no_ack && "no acknowledgement is needed"].filter(Boolean).join(", ")}</span></span>
+    <button type="button" class="link mono" title="Show only this message" onClick=${follow}>#${event.message}</button>
+    <span class="what">${toldOf(event, vhost)} <span class="faint">${[size(event.size ?? 0), event.message_id && `id ${event.message_id}`, event.redelivered && "redelivered", event.no_ack && "automatic acknowledgement"].filter(Boolean).join(", ")}</span></span>
   </li>`;
 }
 
@@ -159,7 +159,7 @@ function toldOf(event, vhost) {
   const consumer = event.consumer_tag && html` <code>${event.consumer_tag}</code>`;
   if (event.event === "publish") {
     const names = event.queues ?? [];
-    const where = names.length ? html`→ ${names.map((name, at) => html`${at ? ", " : ""}${queue(name)}`)}${event.queue_count > names.length ? ` and ${event.queue_count - names.length} more` : ""}` : html`<span class="of-trouble">→ nowhere${event.outcome === "returned" ? ", returned" : ""}</span>`;
+    const where = names.length ? html`→ ${names.map((name, at) => html`${at ? ", " : ""}${queue(name)}`)}${event.queue_count > names.length ? ` and ${event.queue_count - names.length} more` : ""}` : html`<span class="of-trouble">→ unroutable${event.outcome === "returned" ? ", returned" : ""}</span>`;
     return html`by ${who || "the broker"} to ${exchange(event.exchange)} with ${event.routing_key ? html`<code>${event.routing_key}</code>` : "no key"} ${where}`;
   }
   if (event.event === "deliver") return html`from ${queue(event.queue)} to ${who}${consumer}`;

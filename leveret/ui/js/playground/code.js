@@ -1,10 +1,10 @@
-/** The Python of an example, as it is in its file, with the lines lit that belong to what has just happened. */
+/** The Python source of an example, with the lines highlighted that belong to the last step. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { html, classes } from "../html.js";
 
 const TOKENS = /("""[\s\S]*?"""|f?b?"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|(#[^\n]*)|\b(def|class|return|if|elif|else|for|while|with|as|in|not|and|or|is|import|from|raise|try|except|finally|None|True|False|lambda|pass|continue|break|self)\b/g;
 
-/** The text as lines, each a list of [kind, text]. kind: string, comment, word, or nothing. */
+/** The text as lines, each a list of [kind, text]. kind: string, comment, word, or empty. */
 export function tokens(text) {
   const rows = [[]];
   const add = (kind, part) => {
@@ -23,17 +23,17 @@ export function tokens(text) {
   return rows;
 }
 
-/** The numbers of the lines that have one of these texts in them, from 0. */
+/** The numbers, from 0, of the lines that contain one of these texts. */
 export function linesWith(text, wanted) {
   return text.split("\n").flatMap((line, at) => (wanted.some((part) => line.includes(part)) ? [at] : []));
 }
 
-/** Where the file of an example is. */
+/** The URL of an example file. */
 export function addressOfExample(folder, file) {
   return new URL(`../../examples/${folder}/${file}`, import.meta.url).href;
 }
 
-/** marks: by steps, the texts of lines. steps: what has happened, the last first. The last that is told of here is lit. */
+/** marks: texts of lines by step. steps: completed steps, latest first; highlights the latest one that has marks. */
 export function Code({ folder, file, title, marks, steps, first }) {
   const [text, setText] = useState(null);
   const [isLost, setLost] = useState(false);

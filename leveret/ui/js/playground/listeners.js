@@ -1,7 +1,7 @@
-/** Listeners: each has a queue of its own, bound to an exchange, which goes with it. Three patterns have them. */
+/** Listeners: each has its own queue, bound to an exchange, which is deleted with it. Three patterns use them. */
 import { Worker } from "./worker.js";
 
-/** Declare a queue, bind it, consume it. keys: of its bindings. Returns: the worker, with `keys`. */
+/** Declare a queue, bind it, and consume from it. keys: of its bindings. Returns: the worker, with `keys`. */
 export async function listen(stage, exchange, number, keys) {
   const queue = `listener-${number}`;
   await stage.declareQueue(queue, { autoDelete: true });
@@ -11,13 +11,13 @@ export async function listen(stage, exchange, number, keys) {
   return listener.start();
 }
 
-/** Its consumer ends, and its queue goes with the last consumer. */
+/** Stop its consumer; its queue is deleted with its last consumer. */
 export async function stopListening(stage, listener) {
   stage.forgetQueue(listener.queue);
   await listener.kill();
 }
 
-/** Nodes and edges of a publisher, an exchange, and what listens to it. keysOf: what stands on its edge. */
+/** Nodes and edges of a publisher, an exchange and its listeners. keysOf: the label of a listener's edge. */
 export function listenersPicture(stage, type, label, keysOf) {
   const listeners = stage.workers.value;
   const middle = Math.max(0, (listeners.length - 1) / 2);
@@ -40,7 +40,7 @@ export function listenersPicture(stage, type, label, keysOf) {
   };
 }
 
-/** "Listener 1 and Listener 3": whose queues these are. */
+/** The owners of queues: "Listener 1 and Listener 3". */
 export function whose(stage, queues) {
   const names = stage.workers.value.filter(({ queue }) => queues.includes(queue)).map(({ name }) => name);
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;

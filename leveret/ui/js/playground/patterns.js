@@ -8,8 +8,8 @@ import topics from "./patterns/topics.js";
 import workQueues from "./patterns/work-queues.js";
 
 /**
- * Each has: id, title, sentence, more; folder and files of its example, whose marks say which lines belong to a step;
- * commands of its README; tries; start: what is said before anything has happened; begin(stage), which sets the stage
- * and returns what else the page must know; picture(stage, play), Controls and handControls.
+ * Each has: id, title, sentence, more; folder and files of its example, with marks of the lines for each step; commands of
+ * its README; tries; start: the first sentence; begin(stage), which prepares the stage and returns further state;
+ * picture(stage, play), Controls and handControls.
  */
 export const PATTERNS = [hello, workQueues, publishSubscribe, routing, topics, rpc, confirms];

@@ -1,20 +1,20 @@
-/** The picture of a stage: publishers, exchanges, queues and consumers, and the messages that move between them. */
+/** The diagram of a stage: publishers, exchanges, queues, consumers, and messages moving between them. */
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { html, classes } from "../html.js";
 import { href } from "../router.js";
 import { numberOf } from "./stage.js";
 import { doing } from "./worker.js";
 
-const NARROW = 560;  // pixels: below, what belongs to a consumer stands under the picture
+const NARROW = 560;  // pixels; below this width, consumers' controls are shown under the diagram
 const ROW = 88;
 const TALL = 120;  // a row where keys stand under the bar of a queue, in up to two lines
 const TOP = 48;
 const BAR = 40;
 const CELL = 26;
-const LEG_MS = 200;  // a message needs for one edge
+const LEG_MS = 200;  // time of the animation along one edge
 const SIGNS = { direct: "D", fanout: "F", topic: "T", default: "D" };
 
-/** Where things stand. keys: the longest text on an edge to a queue. height: of a row. Returns: a map of id to {x, y, left, right}. */
+/** Positions of nodes. keys: the longest label on an edge to a queue. height: of a row. Returns: a map of id to {x, y, left, right}. */
 function layout(nodes, width, keys, height) {
   const isNarrow = width < NARROW;
   const columns = isNarrow
@@ -38,7 +38,7 @@ function layout(nodes, width, keys, height) {
 
 /**
  * nodes: [{id, kind: producer | exchange | queue | consumer, row, label, type, worker, limit}].
- * edges: [{from, to, label, isBack}]. rows: for how many there is room at least. controls: what can be done with a worker.
+ * edges: [{from, to, label, isBack}]. rows: minimum number of rows. controls: the controls of a worker.
  */
 export function Picture({ stage, title, nodes, edges, rows = 1, controls }) {
   const box = useRef(null);
@@ -102,7 +102,7 @@ function Node({ stage, node, place, isNarrow }) {
   </g>`;
 }
 
-/** Messages stand in a bar in their order, the next one at the right. */
+/** A queue as a bar of messages in their order, with the next one at the right. */
 function Bar({ queue, node, place }) {
   const { left, right, y } = place;
   const width = right - left;
@@ -123,7 +123,7 @@ function Cell({ message, x, y }) {
   </g>`;
 }
 
-/** A circle; its ring fills while it works. */
+/** A consumer as a circle; its ring fills while it works. */
 function Consumer({ worker, place, label }) {
   const { x, y } = place;
   const current = worker.current.value;
@@ -139,11 +139,11 @@ function Consumer({ worker, place, label }) {
   </g>`;
 }
 
-/** What a queue holds, under its bar. */
+/** The numbers of a queue, under its bar. */
 function QueueWords({ stage, node, place }) {
   const queue = stage.queues.value[node.id];
   const style = { left: `${place.left}px`, top: `${place.y + BAR / 2 + 3}px`, width: `${place.right - place.left}px` };
-  if (!queue?.isThere) return html`<li style=${style}><span class="mono">${node.label}</span> <span class="faint">not there</span></li>`;
+  if (!queue?.isThere) return html`<li style=${style}><span class="mono">${node.label}</span> <span class="faint">deleted</span></li>`;
   return html`<li style=${style}>
     <a class="mono" href=${href("queues", stage.vhost, stage.nameOf(node.id))} title=${stage.nameOf(node.id)}>${node.label}</a><br />
     ${(queue.ready > 0 || !queue.unacked) && html`<span class=${queue.ready ? "of-ready" : "faint"}>${queue.ready} ready</span>`}${queue.ready > 0 && queue.unacked > 0 && ", "}
@@ -152,7 +152,7 @@ function QueueWords({ stage, node, place }) {
   </li>`;
 }
 
-/** A message on its way. */
+/** A moving message. */
 function Dot({ flight }) {
   const dot = useRef(null);
   useEffect(() => {

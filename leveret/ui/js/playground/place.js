@@ -1,12 +1,12 @@
-/** Where the playground is: a virtual host of its own, or names of its own in one that the user has. */
+/** The place of the playground: its own virtual host, or prefixed names in another one. */
 import { get, may, path, put, remove, session } from "../api.js";
 
 export const VHOST = "playground";
 export const PREFIX = "playground.";
-const OLD_MS = 3600000;  // what a page has left behind for so long, nobody comes back to
+const OLD_MS = 3600000;  // age after which leftovers of a page are deleted
 
 async function ownVhost(names) {
-  if (!names.includes(VHOST)) await put(path("vhosts", VHOST), { description: "What the playground of the web UI has made" });
+  if (!names.includes(VHOST)) await put(path("vhosts", VHOST), { description: "Queues and exchanges of the web UI's playground" });
   const permissions = await get(path("users", session.value.name, "permissions"));
   if (!permissions.some(({ vhost }) => vhost === VHOST)) {
     await put(path("permissions", VHOST, session.value.name), { configure: ".*", write: ".*", read: ".*" });
@@ -15,18 +15,18 @@ async function ownVhost(names) {
 }
 
 /**
- * The virtual host to play in: an administrator gets one made. Others play in it where they may, and otherwise in the
- * one that they prefer, or in one of theirs. Raises: ApiError, and Error where there is none.
+ * The virtual host for the playground: created for an administrator. Others use it if they have access, otherwise the
+ * preferred one, or another of theirs. Raises: ApiError, or Error if there is none.
  */
 export async function findVhost(preferred) {
   const names = (await get("vhosts", { columns: "name" })).map(({ name }) => name);
   if (may("administrator")) return ownVhost(names);
   const found = [VHOST, preferred, "/", ...names].find((name) => names.includes(name));
-  if (found === undefined) throw new Error("you have no permission in any virtual host");
+  if (found === undefined) throw new Error("you have no access to any virtual host");
   return found;
 }
 
-/** A part of names that no other page has: the time, and something that cannot be guessed. */
+/** A unique part of names: the time and a random number. */
 export function uniquePart() {
   const random = crypto.getRandomValues(new Uint32Array(1))[0].toString(36);
   return `${Date.now().toString(36)}-${random}`;
@@ -36,7 +36,7 @@ function madeAt(name) {
   return parseInt(name.split(".").at(-1), 36);
 }
 
-/** Delete exchanges that pages have left behind without a binding. Queues expire by themselves. */
+/** Delete unbound exchanges that closed pages left behind. Queues expire automatically. */
 export async function sweep(vhost) {
   const [exchanges, bindings] = await Promise.all([
     get(path("exchanges", vhost), { columns: "name" }),

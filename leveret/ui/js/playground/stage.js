@@ -1,27 +1,27 @@
 /**
- * A stage: the exchanges, queues and workers of one page, all of them real. What it shows is what the API has said.
- * Names are short here, as in "tasks"; on the broker they have a part that no other page has.
+ * A stage: the real exchanges, queues and workers of one page. It shows what the API reports. Names are short here, such as
+ * "tasks"; on the broker they have a unique suffix.
  */
 import { signal } from "@preact/signals";
 import { ApiError, call, get, path, post, put, remove } from "../api.js";
 import { PREFIX, uniquePart } from "./place.js";
 
-const EXPIRES_MS = 600000;  // a queue that a closed page has left behind
-const LOOK_MS = 2000;  // how often it asks what others may have done
-const SHOWN = 100;  // messages of a queue that are looked at
-const REMEMBERED = 6;  // sentences
-const READING_MS = 4000;  // a sentence stays for so long, whatever workers do
-const STAGGER_MS = 40;  // between messages that leave together
+const EXPIRES_MS = 600000;  // expiry of queues that a closed page left behind
+const LOOK_MS = 2000;  // interval of checks for changes by others
+const SHOWN = 100;  // maximum messages that are read from a queue
+const REMEMBERED = 6;  // sentences that are kept
+const READING_MS = 4000;  // minimum time that a sentence stays visible
+const STAGGER_MS = 40;  // delay between messages that are sent together
 
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** Whether nothing may move. */
+/** Whether animations are disabled. */
 export function isStill() {
   return document.hidden || matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
 export class Stage {
-  /** Signals. queues: by short names. told: sentences, newest first. lit: steps that have happened, the last one first. */
+  /** Signals. queues: by short name. told: sentences, newest first. lit: completed steps, latest first. */
   constructor(vhost) {
     this.vhost = vhost;
     this.run = uniquePart();
@@ -34,8 +34,8 @@ export class Stage {
     this.fault = signal(null);
     this.places = new Map();  // of the picture, by the ids of nodes
     this.sent = 0;
-    this.asks = new Set();  // calls of workers that are under way
-    this.arrivals = new Set();  // messages that are on their way to a queue
+    this.asks = new Set();  // pending calls of workers
+    this.arrivals = new Set();  // publishes whose animation is running
     this.#ids = 0;
     this.#exchanges = new Map();
     this.#looking = setInterval(() => this.look(), LOOK_MS);
@@ -49,16 +49,16 @@ export class Stage {
   #seen;
   #isClosed = false;
 
-  /** What something is called on the broker. The default exchange has no name. */
+  /** The full name on the broker. The default exchange has an empty name. */
   nameOf(short) {
     return short === "" ? "" : `${PREFIX}${short}.${this.run}`;
   }
 
-  // -- what is said
+  // -- sentences
 
   /**
-   * Tell what has happened, and light the code of its step. kind: "trouble" for what went wrong. isRoutine: what happens
-   * all the time goes to the log alone while something else is to be read.
+   * Show a sentence, and highlight the code of its step. kind: "trouble" for a problem. isRoutine: a frequent event; goes
+   * only to the log while another sentence is still to be read.
    */
   say(text, step = null, { kind = "done", isRoutine = false } = {}) {
     this.#ids += 1;
@@ -71,7 +71,7 @@ export class Stage {
     this.steps.value = new Set([...this.steps.value, step]);
   }
 
-  /** Do something that a button asks for, and tell where it fails. */
+  /** Run the action of a button, and show errors. */
   async act(deed) {
     try {
       await deed();
@@ -80,7 +80,7 @@ export class Stage {
     }
   }
 
-  /** What the page had made may be gone: then it is over. All else is told. */
+  /** Handle an error: a missing queue ends the stage, other errors are shown. */
   fail(error) {
     if (this.#isClosed) return;
     if (!(error instanceof ApiError)) throw error;
@@ -88,7 +88,7 @@ export class Stage {
     else this.say(`The broker refused: ${error.message}.`, null, { kind: "trouble" });
   }
 
-  // -- what is declared
+  // -- declarations
 
   async declareExchange(short, type) {
     this.#exchanges.set(short, type);
@@ -102,7 +102,7 @@ export class Stage {
     this.queues.value = { ...this.queues.value, [short]: { ready: 0, unacked: 0, messages: [], isThere: true, autoDelete } };
   }
 
-  /** A queue has gone by itself. */
+  /** Remove a queue that the broker has deleted. */
   forgetQueue(short) {
     const { [short]: _, ...others } = this.queues.value;
     this.queues.value = others;
@@ -119,7 +119,7 @@ export class Stage {
     if (found) await remove(`${between}/${path(found.properties_key)}`);
   }
 
-  // -- what is there
+  // -- state
 
   async #browse(short) {
     const known = this.queues.value[short];
@@ -136,29 +136,29 @@ export class Stage {
     if (this.queues.value[short]) this.queues.value = { ...this.queues.value, [short]: found };
   }
 
-  /** Ask the broker what is in queues, all of them unless some are named, and show it. */
+  /** Read the contents of the named queues, or of all, and show them. */
   async refresh(...shorts) {
     const known = this.queues.value;
     const wanted = shorts.length ? shorts.filter((short) => known[short]) : Object.keys(known).filter((short) => known[short].isThere);
     await Promise.all(wanted.map(async (short) => this.#show(short, await this.#browse(short))));
   }
 
-  /** See what has changed without this page, and keep leases. */
+  /** Refresh, to show changes by others, and renew leases. */
   async look() {
     if (document.hidden || this.#isClosed || this.fault.value) return;
     for (const worker of this.workers.value) worker.tick();
     if (!this.arrivals.size) await this.act(() => this.refresh());
   }
 
-  /** Workers ask for messages, whoever has been idle longest first. */
+  /** Make workers request messages, the longest idle first. */
   poke(...shorts) {
     const idle = this.workers.value.filter(({ queue }) => !shorts.length || shorts.includes(queue));
     for (const worker of idle.sort((one, other) => one.idleSince - other.idleSince)) worker.ask();
   }
 
-  // -- what is published
+  // -- publishing
 
-  /** A number and an id for one more message. */
+  /** The id of the next message. */
   #next() {
     this.sent += 1;
     return `${this.run}.${this.sent}`;
@@ -170,8 +170,9 @@ export class Stage {
   }
 
   /**
-   * Publish a message, and show where it goes. options: properties, and path of nodes to the exchange.
-   * Returns: {number, isRouted, queues, ms}: short names of queues that got it, and how long the confirm took. Raises: ApiError.
+   * Publish a message, and animate its route. options: properties, and the nodes on its way to the exchange (by).
+   * Returns: {number, isRouted, queues, ms}: short names of the queues that received it, and the time of the confirm.
+   * Raises: ApiError.
    */
   async send(exchange, key, text, { properties, by = ["publisher", "exchange"] } = {}) {
     const id = this.#next();
@@ -186,7 +187,7 @@ export class Stage {
     });
   }
 
-  /** Publish many at once, through the default exchange to one queue. Returns: what the broker has answered. */
+  /** Publish a batch to one queue through the default exchange. Returns: the broker's answer. */
   async sendMany(queue, texts) {
     const ids = texts.map(() => this.#next());
     const lines = texts.map((payload, at) => JSON.stringify({ routing_key: this.nameOf(queue), payload, properties: { message_id: ids[at] } }));
@@ -212,7 +213,7 @@ export class Stage {
     }
   }
 
-  /** Look which queues have messages now, fly there, and then show it. */
+  /** Find the queues that received the messages, animate the way there, and refresh. */
   async #land(ids, by) {
     const shorts = Object.keys(this.queues.value).filter((short) => this.queues.value[short].isThere);
     const found = await Promise.all(shorts.map(async (short) => [short, await this.#browse(short)]));
@@ -232,7 +233,7 @@ export class Stage {
     return reached;
   }
 
-  /** A dot moves from node to node of the picture. */
+  /** Animate a dot from node to node of the diagram. */
   async fly(nodes, kind) {
     const points = nodes.map((node, at) => this.#pointOf(node, nodes[at - 1] ?? nodes[at + 1]));
     if (isStill() || points.some((point) => !point)) return;
@@ -245,7 +246,7 @@ export class Stage {
     this.flights.value = this.flights.value.filter((flight) => flight.id !== id);
   }
 
-  /** Where an edge to another node ends. */
+  /** The end of an edge to another node. */
   #pointOf(node, other) {
     const own = this.places.get(node);
     const far = this.places.get(other);
@@ -253,9 +254,9 @@ export class Stage {
     return { x: far.x < own.x ? own.left : own.right, y: own.y };
   }
 
-  // -- the end
+  // -- closing
 
-  /** Workers go, and everything that was declared is deleted. */
+  /** Stop all workers, and delete everything that was declared. */
   async close() {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -270,7 +271,7 @@ export class Stage {
   }
 }
 
-/** The number by which this page knows a message; a dot for one of somebody else. */
+/** The number of a message of this page; a dot for other messages. */
 export function numberOf(id) {
   const found = /\.(\d+)$/.exec(id ?? "");
   return found ? Number(found[1]) : "·";

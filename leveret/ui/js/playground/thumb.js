@@ -1,4 +1,4 @@
-/** The small picture of a pattern, on its card. */
+/** The thumbnail of a pattern on its card. */
 import { html } from "../html.js";
 
 const X = { p: 14, x: 62, q: 116, c: 184 };

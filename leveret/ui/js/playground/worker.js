@@ -1,6 +1,6 @@
 /**
- * A worker: a consumer of the HTTP interface with a lease. It asks for messages rather than reading a stream, since a
- * browser has six connections to a broker, for all of its tabs together.
+ * A worker: an HTTP consumer with a lease. It polls instead of reading a stream, because a browser has only six
+ * connections to a broker, for all of its tabs together.
  */
 import { signal } from "@preact/signals";
 import { path, post, remove } from "../api.js";
@@ -11,19 +11,19 @@ const RENEW_MS = 10000;
 
 export class Worker {
   /**
-   * options: name, prefetch; ms: how long it needs for a message. work(message): what it does at the end, before it
-   * acknowledges; onTaken, onDone: told of a message before and afterwards. node: where it stands in the picture.
+   * options: name, prefetch; ms: time to process a message. work(message): its work, before the acknowledgement. onTaken,
+   * onDone: called before and after each message. node: its node in the diagram.
    */
   constructor(stage, queue, { name, prefetch = 1, ms = 0, work = async () => {}, onTaken = () => {}, onDone = () => {}, node, isHidden = false }) {
     Object.assign(this, { stage, queue, name, prefetch, work, onTaken, onDone, isHidden });
     this.node = node ?? name;
-    this.unsettled = [];  // messages that the broker has sent it, those on their way in the picture among them
-    this.taken = new Set();  // ids of messages that it has got
+    this.unsettled = [];  // unacknowledged messages, including those still animated
+    this.taken = new Set();  // ids of received messages
     this.idleSince = performance.now();
     this.ms = signal(ms);
     this.held = signal([]);
-    this.current = signal(null);  // {tag, ms}: what it works on
-    this.last = signal(null);  // the last message that it is done with
+    this.current = signal(null);  // {tag, ms} of the current message
+    this.last = signal(null);  // the last processed message
     this.done = signal(0);
     this.isOver = signal(false);
   }
@@ -33,7 +33,7 @@ export class Worker {
   #isWorking = false;
   #receiving = null;
   #calledAt = 0;
-  #life = 0;  // how often it has begun
+  #life = 0;  // number of starts
   #wake = () => {};
 
   get #where() {
@@ -51,7 +51,7 @@ export class Worker {
     return this;
   }
 
-  /** Take what is there, up to the prefetch. */
+  /** Receive messages, up to the prefetch. */
   async ask() {
     const room = this.prefetch - this.unsettled.length;
     if (this.isOver.value || this.#isAsking || document.hidden || room <= 0) return;
@@ -87,7 +87,7 @@ export class Worker {
     }
   }
 
-  /** Work on what it holds, one after the other. */
+  /** Process its messages one by one. */
   async #go() {
     if (this.#isWorking) return;
     this.#isWorking = true;
@@ -133,7 +133,7 @@ export class Worker {
     });
   }
 
-  /** Ask again from time to time, and keep the lease while it works. */
+  /** Poll for messages, and renew the lease while working. */
   async tick() {
     if (this.isOver.value) return;
     if (this.unsettled.length < this.prefetch) this.ask();
@@ -143,7 +143,7 @@ export class Worker {
     }
   }
 
-  /** Kill it: what it has not settled goes back. Returns: these messages. */
+  /** Kill it: its unacknowledged messages are requeued. Returns: these messages. */
   async kill() {
     await this.stop();
     const held = this.unsettled;
@@ -154,7 +154,7 @@ export class Worker {
     return held;
   }
 
-  /** The consumer ends. */
+  /** Delete the consumer. */
   async stop() {
     this.isOver.value = true;
     this.#wake();
@@ -163,7 +163,7 @@ export class Worker {
     await remove(this.#where);
   }
 
-  /** Begin anew, with another prefetch. */
+  /** Restart with another prefetch. */
   async restart(prefetch = this.prefetch) {
     await this.stop();
     this.prefetch = prefetch;
@@ -177,22 +177,22 @@ export class Worker {
     await this.start();
   }
 
-  /** A consumer whose lease has run out, as in a tab that was hidden, begins anew. */
+  /** Restart after the lease has expired, for example in a hidden tab. */
   async #lost(error) {
     if (this.isOver.value) return;
     if (error.status !== 404) return this.stage.fail(error);
     this.isOver.value = true;
     this.#wake();
-    this.stage.say(`${this.name} was gone: ${error.message}. It has begun anew.`, null, { kind: "trouble" });
+    this.stage.say(`${this.name} was disconnected: ${error.message}. It has restarted.`, null, { kind: "trouble" });
     await this.#again().catch((problem) => this.stage.fail(problem));
   }
 }
 
-/** What a worker does, in words. */
+/** The state of a worker in words. */
 export function doing(worker) {
   const held = worker.held.value.length;
   const current = worker.held.value[0];
-  if (worker.isOver.value) return "gone";
+  if (worker.isOver.value) return "stopped";
   if (!current) return worker.done.value ? `idle, ${worker.done.value} done` : "idle";
   const again = current.redelivered ? ", redelivered" : "";
   return `works on #${numberOf(current.properties.message_id)}${again}${held > 1 ? `, holds ${held - 1} more` : ""}`;

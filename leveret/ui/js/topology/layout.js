@@ -1,12 +1,12 @@
 /**
- * Where everything stands: columns by kind, from left to right: publishers, exchanges by how many exchanges a message has
- * passed before, queues with their consumers, exchanges of dead letters and their queues.
+ * The layout: columns from left to right: publishers, exchanges by the number of exchanges before them, queues with their
+ * consumers, dead-letter exchanges and their queues.
  *
- * A general layout of layers (dagre) is not used. It makes one column of all queues, five screens high where there are two
- * hundred; it moves everything when one comes; and it takes seconds: with 500 nodes one to three of them where most queues have
- * one exchange, and fifteen where most have two (dagre 3.1.3 in Node on a slow machine; this one takes some tenths).
- * A broker's graph has its layers by nature, and only the order in them is open: exchanges stand where their queues are, queues
- * of the same exchanges stand together.
+ * A general layered layout (dagre) is not used: it puts all queues into one column, five screens high for two hundred
+ * queues; it moves everything when a node is added; and it is slow: with 500 nodes it takes one to three seconds if most
+ * queues have one exchange, and fifteen if most have two (dagre 3.1.3 in Node on a slow machine; this one takes some
+ * tenths of a second). A broker's graph is layered by nature, and only the order within layers is open: exchanges are
+ * placed near their queues, and queues of the same exchanges together.
  */
 import { LETTER, lettersOf } from "./text.js";
 
@@ -19,19 +19,19 @@ const PUBLISHER_GAP = 28;
 const PUBLISHER_ROOM = 134;  // between publishers and exchanges
 const PORT_GAP = 13;  // between edges into the same queue: room for a line of text
 const PUBLISHER_NAME = 26;  // letters at most
-const CURVE = 64;  // in which edges change their height
-const CONSUMERS = 122;  // right of a queue, for its consumers
-const FLAT = { min: 46, max: 210 };  // before a queue, for the key and the rate
-const RATE = 46;  // of which the rate takes so much
-const SHAPE = 1.5;  // how much wider than high the whole is to be
-const FOLDED = 24;  // queues, from which on there are several beside each other
+const CURVE = 64;  // width in which edges change their height
+const CONSUMERS = 122;  // width right of a queue for its consumers
+const FLAT = { min: 46, max: 210 };  // width before a queue for the key and the rate
+const RATE = 46;  // part of it for the rate
+const SHAPE = 1.5;  // desired ratio of width to height
+const FOLDED = 24;  // more queues than this are placed in several columns
 const PASSES = 8;
-const LOOKS = 50_000;  // at edges, after which exchanges change places no more
+const LOOKS = 50_000;  // limit of edges examined while swapping exchanges
 
 /**
- * graph: {nodes, edges} of model.js. before: the last layout, whose order is kept; or null.
- * Returns: {nodes: {id: {x, y}}, edges: {id: {path, label}}, box: {x, y, width, height}, queuesAt}; queuesAt is where to
- * look first when not everything can be seen: the left of the queues, with the keys before them.
+ * graph: {nodes, edges} of model.js. before: the previous layout, whose order is kept, or null.
+ * Returns: {nodes: {id: {x, y}}, edges: {id: {path, label}}, box: {x, y, width, height}, queuesAt}; queuesAt is the left
+ * edge of the queues with their keys, to show first on small screens.
  */
 export function layOut(graph, before) {
   const plan = new Plan(graph);
@@ -41,7 +41,7 @@ export function layOut(graph, before) {
   return { nodes: Object.fromEntries(at.nodes), edges, box: boxOf(at), queuesAt: at.queuesAt - at.flat };
 }
 
-/** What is a neighbour of what, and which column each belongs to. */
+/** The neighbours and the column of each node. */
 class Plan {
   constructor({ nodes, edges }) {
     this.nodes = new Map(nodes.map((node) => [node.id, node]));
@@ -62,7 +62,7 @@ class Plan {
     for (const id of exchanges) this.#depthOf(id, new Set());
   }
 
-  /** What only dead letters reach: it stands on the right. */
+  /** The nodes that only dead letters reach; they are placed on the right. */
   #deadOnes(exchanges, queues) {
     const found = new Set(exchanges.filter((id) => this.#edgesInto(id).some(({ kind }) => kind === "dead")));
     const isAlive = (id) => this.#edgesInto(id).some(({ kind, from }) => kind !== "dead" && !found.has(from));
@@ -95,15 +95,15 @@ class Plan {
     return depth;
   }
 
-  /** The exchanges that a queue is drawn with: those of its own side. */
+  /** The source exchanges of a queue on the same side. */
   sourcesOf(id) {
     return this.#edgesInto(id).filter(({ kind }) => kind !== "dead" || this.dead.has(id)).map(({ from }) => from);
   }
 }
 
 /**
- * In which order exchanges stand. Where there was a layout, its order stays, and new ones come to where their queues are; else
- * each goes to the middle of those that it shares queues with, some times over, and the order with the fewest crossings stays.
+ * The order of exchanges. With a previous layout, its order stays, and new ones are placed near their queues. Otherwise
+ * each moves to the mean position of its queues, several times, and the order with the fewest crossings wins.
  */
 function orderOf(plan, before) {
   const known = (before && plan.exchanges.filter((id) => before.nodes[id])) ?? [];
@@ -125,7 +125,7 @@ function orderOf(plan, before) {
   return swapped(plan, best, fewest);
 }
 
-/** Neighbours change places as long as that takes crossings away, and does not take too long. */
+/** Swap neighbours as long as that reduces crossings, within a limit. */
 function swapped(plan, order, fewest) {
   let looks = LOOKS;
   for (let isChanging = fewest > 0; isChanging; ) {
@@ -150,7 +150,7 @@ function mean(values) {
   return values.length ? values.reduce((sum, each) => sum + each, 0) / values.length : null;
 }
 
-/** What an exchange leads to: queues, those of exchanges behind it included. */
+/** The queues that an exchange reaches, directly or through other exchanges. */
 function neighbours(plan, id) {
   const known = plan.reached.get(id);
   if (known) return known;
@@ -167,7 +167,7 @@ function neighbours(plan, id) {
   return found;
 }
 
-/** How often ways from exchanges to queues cross: pairs of them that are in another order at the other side. */
+/** The number of crossings of edges from exchanges to queues. */
 function crossings(plan, order) {
   const rank = ranksOf(groupsOf(plan.grouped, order).flatMap(({ queues }) => queues));
   const seen = new Array(rank.size).fill(0);  // a Fenwick tree
@@ -186,12 +186,12 @@ function crossings(plan, order) {
   return found;
 }
 
-/** What queues of the same group have in common: their sources. */
+/** The group of a queue: its sources. */
 function groupOf(plan, id) {
   return JSON.stringify([...new Set(plan.sourcesOf(id))].sort());
 }
 
-/** Queues of the same sources stand together, in the order of these: [{queues, sources}]. Those of none come last. */
+/** Queues grouped by their sources, in the order of these: [{queues, sources}]. Queues without sources come last. */
 function groupsOf(groups, order) {
   const rank = ranksOf(order);
   return [...groups]
@@ -203,7 +203,7 @@ function groupsOf(groups, order) {
     .sort((a, b) => compare(a.middle, b.middle) || compare(a.sources.length, b.sources.length) || compare(a.key, b.key));
 }
 
-/** Queues of groups below each other, in several columns where there are many. Returns: Map of id to {x, y, fold, block}. */
+/** Place groups of queues below each other, in several columns. Returns: Map of id to {x, y, fold, block}. */
 function stack(groups, columns, x, pitch) {
   const found = new Map();
   let y = 0;
@@ -219,7 +219,7 @@ function stack(groups, columns, x, pitch) {
   return found;
 }
 
-/** Groups that would not fill their row share one with those after them. */
+/** Groups that do not fill a row share one with the following groups. */
 function shelvesOf(groups, columns) {
   const shelves = [];
   let isOpen = false;
@@ -232,7 +232,7 @@ function shelvesOf(groups, columns) {
   return shelves;
 }
 
-/** How many columns of queues make the whole about as wide as a screen. */
+/** The number of columns of queues that gives about the desired ratio of width to height. */
 function columnsFor(count, rest, pitch) {
   if (count <= FOLDED) return 1;
   let columns = 1;
@@ -240,20 +240,20 @@ function columnsFor(count, rest, pitch) {
   return columns;
 }
 
-/** Room for the longest key before a queue. */
+/** Width for the longest key before a queue. */
 function flatFor(plan, ids) {
   const longest = Math.max(0, ...ids.flatMap((id) => (plan.into.get(id) ?? []).filter(({ kind }) => kind === "binding").map(({ keys }) => lettersOf(labelOf(keys)))));
   return Math.min(FLAT.max, Math.max(FLAT.min, longest * LETTER + RATE + 16));
 }
 
-/** What stands on an edge of bindings with these keys. */
+/** The label of an edge of bindings with these keys. */
 export function labelOf(keys) {
   const shown = keys.filter(Boolean);
   if (!shown.length) return "";
   return shown.length > 1 ? `${shown[0]} +${shown.length - 1}` : shown[0];
 }
 
-/** Values as near as can be to what is wanted, in this order, with so much between: blocks that touch move together. */
+/** Values as near as possible to the wanted ones, in the same order, at least a gap apart: touching blocks move together. */
 function spread(wanted, gap) {
   const blocks = [];
   for (const value of wanted) {
@@ -280,7 +280,7 @@ function place(plan, order) {
   const deepest = Math.max(-1, ...plan.exchanges.map((id) => plan.depth.get(id)));
   const names = plan.publishers.map((id) => Math.max(12, lettersOf(plan.nodes.get(id).name) + 4));
   const hop = CURVE + 92;
-  const first = 0;  // publishers stand left of it: they come and go, and move nothing
+  const first = 0;  // publishers are left of it: they come and go without moving other nodes
   const left = names.length ? -PUBLISHER_ROOM - Math.min(PUBLISHER_NAME, Math.max(...names)) * LETTER : -60;
   const flat = flatFor(plan, plan.queues);
   const queuesAt = deepest < 0 ? first : first + deepest * hop + CURVE + flat;
@@ -305,7 +305,7 @@ function place(plan, order) {
   return { nodes, flat, left, queuesAt };
 }
 
-/** Exchanges of dead letters stand where what dies comes from, and their queues around them. */
+/** Place dead-letter exchanges near their source queues, and dead-letter queues around them. */
 function placeDead(plan, nodes, x) {
   const { deadExchanges, deadQueues } = plan;
   if (!deadExchanges.length && !deadQueues.length) return;
@@ -340,7 +340,7 @@ function* routes(plan, { nodes, flat }) {
   }
 }
 
-/** At which height an edge comes to its queue, and whether there is room for text on it. */
+/** The height at which each edge reaches its queue, and whether there is room for text on it. */
 function portsOf(plan, nodes) {
   const found = new Map();
   for (const [id, edges] of plan.into) {
@@ -380,7 +380,7 @@ function queueWay(edge, from, to, port, flat) {
   const end = to.x;
   const middle = middleOf(to);
   const turn = Math.abs(port.y - middle) < 0.5 ? `H${n(end)}` : `H${n(end - 10)}L${n(end)},${n(middle)}`;
-  if (to.fold > 0) {  // it runs below its row, to where its column is
+  if (to.fold > 0) {  // the edge runs below its row to its column
     const lane = to.y + BAR.height + 9;
     const [enter, leave] = [to.block - 12, end - 34];
     return { path: `M${n(start)},${n(from.y)}${curve(start, from.y, enter, lane)}H${n(leave)}${curve(leave, lane, end, middle)}`, label: null };
@@ -392,7 +392,7 @@ function queueWay(edge, from, to, port, flat) {
   };
 }
 
-/** Below the consumers of the queue, and then to the right; or back, below everything in its row. */
+/** The path of dead letters: below the consumers and then to the right; or back, below the row. */
 function deadWay(edge, from, to) {
   const [x, y] = [from.x + BAR.width, from.y + BAR.height - 1];
   const isExchange = edge.to.startsWith("x:");

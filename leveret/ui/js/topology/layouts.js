@@ -1,7 +1,7 @@
-/** Layouts from the worker: asked for when the shape changes; the last one stays until the next is there. */
+/** Layouts from the web worker: requested when the shape changes; the old one stays until the new one arrives. */
 import { useEffect, useRef, useState } from "preact/hooks";
 
-/** The layout of a shape: {layout, shape, error}; shape is the one that the layout is of. id: what it is a picture of. */
+/** The layout of a shape: {layout, shape, error}; shape is the one of this layout. id: the virtual host. */
 export function useLayout(id, shape) {
   const [found, setFound] = useState({ id: null, shape: null, layout: null, error: null });
   const worker = useRef(null);
@@ -13,7 +13,7 @@ export function useLayout(id, shape) {
       const { turn: last, shape: of, id: where } = asked.current;
       if (turn === last) setFound({ id: where, shape: of, layout, error: null });
     };
-    worker.current.onerror = () => setFound((old) => ({ ...old, error: new Error("the layout could not be worked out") }));
+    worker.current.onerror = () => setFound((old) => ({ ...old, error: new Error("the layout could not be computed") }));
     return () => worker.current.terminate();
   }, []);
 

@@ -1,14 +1,14 @@
 /**
- * The graph of a virtual host. Its shape is what there is: {key, nodes, edges}; two shapes with the same key are drawn at the
- * same places. What flows on it is worked out apart, so that numbers change without a new layout.
+ * The graph of a virtual host. Its shape is {key, nodes, edges}; shapes with the same key have the same layout. Rates are
+ * computed separately, so that they can change without a new layout.
  *
  * A node is {id, kind, name, …}, kind being "publisher", "exchange" or "queue". An edge is {id, from, to, kind, keys}, kind
  * being "publish", "binding", "default" (a queue by its own name), "alternate" or "dead".
  */
 import { deathOf } from "../judge.js";
 
-const MOST_PUBLISHERS = 6;  // that publish to the same exchanges, before they are drawn as one
-const WINDOW_MS = 6000;  // over which rates are taken
+const MOST_PUBLISHERS = 6;  // more publishers to the same exchanges than this are drawn as one
+const WINDOW_MS = 6000;  // period for rates
 
 export const publisherId = (name, exchanges) => `p:${JSON.stringify([name, ...exchanges])}`;
 export const exchangeId = (name) => `x:${name}`;
@@ -19,12 +19,12 @@ function isBuiltIn(name) {
   return name === "" || name.startsWith("amq.");
 }
 
-/** What a connection is called: what it says itself, else its user and address. */
+/** The name of a connection: the one that its client set, otherwise its user and address. */
 function nameOf({ name, connection, user }) {
   return name !== connection ? name : `${user} at ${connection.split(" -> ")[0].replace(/:\d+$/, "")}`;
 }
 
-/** Publishers as they are drawn: [{id, name, exchanges, connections}], those alike as one. */
+/** Publishers to draw: [{id, name, exchanges, connections}]; similar ones are combined. */
 function publishersOf(flows) {
   const byConnection = new Map();
   for (const each of flows.publishers) {
@@ -64,13 +64,13 @@ class Builder {
   }
 }
 
-/** A key of a binding as one reads it; arguments of headers as name=value. */
+/** The key of a binding as text, with arguments as name=value. */
 function keyOf({ routing_key: key, arguments: given }) {
   const pairs = Object.entries(given ?? {}).map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : value}`);
   return [key, ...pairs].filter(Boolean).join(" ");
 }
 
-/** What there is, of what the API answers. Exchanges of the broker that nobody uses are left out. */
+/** The shape, from answers of the API. Unused predeclared exchanges are left out. */
 export function shapeOf({ exchanges, queues, bindings, flows }) {
   const graph = new Builder();
   const explicit = bindings.filter(({ source }) => source);
@@ -111,7 +111,7 @@ export function shapeOf({ exchanges, queues, bindings, flows }) {
   return { key: JSON.stringify([nodes.map(({ id }) => id).sort(), edges.map(({ id, keys }) => [id, keys]).sort()]), nodes, edges };
 }
 
-/** Which exchanges lead to which, themselves included: a function of an exchange's id that gives a set of ids. */
+/** A function that returns the ids of all exchanges reachable from an exchange, including itself. */
 function reaching(shape) {
   const next = new Map();
   for (const { kind, from, to } of shape.edges) {
@@ -128,19 +128,19 @@ function reaching(shape) {
   };
 }
 
-/** Rates of counters, of answers to /leveret/flows: keeps some seconds of them. */
+/** Rates of the counters in answers of /leveret/flows, of which it keeps some seconds. */
 export class Rates {
   #answers = [];
 
-  /** Take note of another answer. */
+  /** Add an answer. */
   add(flows) {
     if (this.#answers.at(-1)?.at_ms === flows.at_ms) return;
-    if (flows.at_ms < this.#answers.at(-1)?.at_ms) this.#answers = [];  // the broker has started anew
+    if (flows.at_ms < this.#answers.at(-1)?.at_ms) this.#answers = [];  // the broker has restarted
     this.#answers.push({ at_ms: flows.at_ms, counts: counted(flows) });
     while (this.#answers.length > 2 && this.#answers[1].at_ms <= flows.at_ms - WINDOW_MS) this.#answers.shift();
   }
 
-  /** How much the counter of this name grows in a second; null as long as nobody knows. */
+  /** The growth per second of the counter with this name; null while it is not known. */
   of(...name) {
     const [first, last] = [this.#answers[0], this.#answers.at(-1)];
     if (!first || first === last) return null;
@@ -167,8 +167,8 @@ function counted({ publishers, exchanges, routes, queues, consumers }) {
 }
 
 /**
- * What flows on each edge, in a second: a map of ids to {rate, isAtMost}. The broker counts what an exchange hands on to a queue,
- * however many exchanges are between; where several ways lead there, each of them carries so much at most.
+ * Messages per second on each edge: a map of ids to {rate, isAtMost}. The broker counts messages from an exchange to a
+ * queue, even through other exchanges; if there are several paths, the rate is an upper limit for each.
  */
 export function flowsOf(shape, flows, rates) {
   const found = new Map();
@@ -186,8 +186,8 @@ export function flowsOf(shape, flows, rates) {
     }
   }
 
-  const routed = new Map();  // what clients publish, by queues; the rest of what a queue takes are dead letters
-  const passed = new Map();  // what goes from exchange to exchange: [edge, exchange] to the most that a queue got of it
+  const routed = new Map();  // published messages by queue; all others that a queue receives are dead letters
+  const passed = new Map();  // between exchanges: [edge, exchange] to the highest rate of a queue
   for (const { exchange, queue } of flows.routes) {
     const rate = rates.of("route", exchange, queue) ?? 0;
     routed.set(queue, (routed.get(queue) ?? 0) + rate);
@@ -214,7 +214,7 @@ export function flowsOf(shape, flows, rates) {
   return found;
 }
 
-/** What the API explains of a message, as ids of nodes and edges that it would pass: {nodes, edges, reasons}. */
+/** The nodes and edges on the route of an explained message: {nodes, edges, reasons}. */
 export function litBy(explained, shape) {
   const nodes = new Set();
   const edges = new Set();

@@ -1,4 +1,4 @@
-/** What moves: of each node what is in it and what comes, of each edge what flows. */
+/** The changing numbers: contents and rates of nodes, and rates of edges. */
 import { deadLetterWays, judgeQueue } from "../judge.js";
 import { exchangeId, flowsOf, queueId } from "./model.js";
 

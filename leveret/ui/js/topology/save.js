@@ -1,12 +1,12 @@
-/** A picture as a file that stands for itself: every colour and font as it is now, nothing that leads elsewhere. */
+/** The graph as a self-contained SVG file: with the current colours and fonts, without links. */
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "fill-opacity", "stroke-opacity", "font-family", "font-size", "font-weight", "text-anchor", "paint-order"];
 
-/** The text of the file, in which one can zoom. scene: the group of everything. box: what is to be seen. */
+/** The SVG text. scene: the root group. box: the visible area. */
 export function asSvg(scene, box, title) {
   const canvas = scene.ownerSVGElement;
   const shown = canvas.getAttribute("class");
-  canvas.classList.remove("far", "farthest");  // which leave out what is too small to be read
+  canvas.classList.remove("far", "farthest");  // they hide small text
   try {
     return asNear(scene, box, title);
   } finally {
@@ -51,7 +51,7 @@ function isShown(element) {
   return looks.display !== "none" && !element.classList.contains("touch") && !element.classList.contains("ground");
 }
 
-/** Give a text to the user as a file. */
+/** Make the browser save a text as a file. */
 export function download(text, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));

@@ -1,9 +1,9 @@
 /**
- * The picture itself: what of the graph is where, and how thick, full and bright it is.
+ * Renders the graph: positions, thickness of edges, fill of queues, and highlighting.
  *
- * Hundreds of nodes are drawn some in each frame, so that the page stays alive, and later only those that have changed. Nothing
- * but the whole has a transform or an opacity: with those of each node, a browser takes the picture for hundreds of layers,
- * and thinks about all of them whenever it is moved.
+ * Large graphs are rendered over several frames, so that the page stays responsive, and later only changed nodes are
+ * rendered again. Only the root has a transform or an opacity: if each node had one, the browser would make hundreds of
+ * layers and process all of them at each move.
  */
 import { Component } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
@@ -14,29 +14,29 @@ import { BAR, RADIUS, labelOf } from "./layout.js";
 import { LETTER, fit } from "./text.js";
 import { letterOf, sayConsumer, sayEdge, sayExchange, sayPublisher, sayQueue } from "./words.js";
 
-const MOST_DOTS = 5;  // consumers, beyond which their number is told
-const SLICE = 60;  // nodes and edges that are drawn in a frame
-const FULL = 6;  // a bar is full with ten to the power of this many messages
+const MOST_DOTS = 5;  // for more consumers than this, only their number is shown
+const SLICE = 60;  // nodes and edges that are rendered in a frame
+const FULL = 6;  // a bar is full at ten to the power of this many messages
 const NAME = Math.floor(BAR.width / LETTER);
 
-/** How thick an edge is: 1 px for nothing, 4 px for a hundred in a second, 7 px for ten thousand. */
+/** The thickness of an edge: 1 px for no messages, 4 px for a hundred per second, 7 px for ten thousand. */
 export function thickness(flow) {
   return Math.min(8, 1 + 1.6 * Math.log10(1 + (flow ?? 0)));
 }
 
-/** Whether nothing flows, as far as that is known. */
+/** Whether the known rate is 0. */
 function isIdle(flow) {
   return flow !== null && flow !== undefined && flow < 0.05;
 }
 
-/** How much of a bar so many messages fill, from 0 to 1. */
+/** The filled part of a bar for a number of messages, from 0 to 1. */
 export function fill(messages) {
   return messages ? Math.max(0.03, Math.min(1, Math.log10(1 + messages) / FULL)) : 0;
 }
 
 /**
- * shape, layout: what there is, and where. numbers: of Numbers in topology.js. isLit(id): whether something stands out from
- * what is dimmed; null where nothing is. point(what): the pointer or the focus is at something; null for no more.
+ * numbers: of numbersOf(). isLit(id): whether an element is highlighted; null without highlighting. point(what): called
+ * with the element at the pointer or with the focus, or null.
  */
 export function Scene({ vhost, shape, layout, numbers, isLit, reasons, point }) {
   const nodes = useRef(null);
@@ -60,7 +60,7 @@ export function Scene({ vhost, shape, layout, numbers, isLit, reasons, point }) 
     </g>`;
 }
 
-/** How many of so many are to be drawn: all if they are few, else more with each frame, until all are. */
+/** The number of elements to render: all if they are few, otherwise more with each frame. */
 function useSlices(all) {
   const [most, setMost] = useState(all > 3 * SLICE ? 0 : 3 * SLICE);
   useEffect(() => {
@@ -71,7 +71,7 @@ function useSlices(all) {
   return most;
 }
 
-/** A component that is drawn anew only when something that it is given has changed. */
+/** A component that is rendered again only if its props have changed. */
 function steady(draw) {
   return class extends Component {
     shouldComponentUpdate(next) {
@@ -107,7 +107,7 @@ const Edge = steady(({ edge, layout: { path, label }, flow, dim, point, nodes, r
   </g>`;
 });
 
-/** What leads to the page of something, and is explained under the pointer and by the focus. */
+/** A link to the page of an object, with a tooltip. */
 function Link({ id, to, text, point, className, children }) {
   const show = (event) => point({ text, at: event.currentTarget });
   return html`<a
@@ -146,11 +146,11 @@ const Exchange = steady(({ node, x, y, vhost, now = {}, dim, point }) => {
   <//>`;
 });
 
-/** What no queue got leaves the picture downwards. */
+/** Unroutable messages, as an arrow downwards. */
 function Lost({ x, y, number, isNow }) {
   return html`<g class=${classes("lost-way", { now: isNow })}>
     <path d=${`M${x},${y}v18m-4,-5l4,5l4,-5`} />
-    <text x=${x + 8} y=${y + 17}>${brief(number)} nowhere</text>
+    <text x=${x + 8} y=${y + 17}>${brief(number)} unroutable</text>
   </g>`;
 }
 
@@ -172,7 +172,7 @@ const Queue = steady(({ node, x, y, vhost, now = UNKNOWN, dim, point }) => {
   </g>`;
 });
 
-/** How much waits: what is ready first, and what consumers hold behind it, on one logarithmic scale. */
+/** Ready and unacknowledged messages in a bar with a logarithmic scale. */
 function Bar({ x, y, ready, unacked }) {
   const total = fill(ready + unacked) * BAR.width;
   const front = ready + unacked ? (ready / (ready + unacked)) * total : 0;
@@ -184,7 +184,7 @@ function Bar({ x, y, ready, unacked }) {
     ${ready + unacked > 0 && html`<text class=${classes("waits", { inside: isWide })} x=${x + (isWide ? total - 6 : total + 6)} y=${y + 12} text-anchor=${isWide ? "end" : "start"}>${brief(ready + unacked)}</text>`}`;
 }
 
-/** Right of a queue; x, y: where that ends, in the middle of its height. */
+/** The consumers, right of a queue. x, y: the middle of the queue's right edge. */
 function Consumers({ x, y, vhost, queue, consumers, isWaiting, point }) {
   const number = consumers.length || queue?.consumers || 0;
   if (!number) return isWaiting ? html`<text class="none" x=${x + 10} y=${y + 4}>no consumer</text>` : null;

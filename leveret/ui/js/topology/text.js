@@ -1,16 +1,16 @@
-/** Widths of text, without a browser that measures it: the names are in mono. */
+/** Computes widths of monospaced text without measuring it in a browser. */
 
 const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|[\u{1f300}-\u{1faff}]/u;
-export const LETTER = 6.7;  // pixels of one of 11 px
+export const LETTER = 6.7;  // pixels of a letter at 11 px
 
-/** How many letters wide a text is. */
+/** The width of a text in letters. */
 export function lettersOf(text) {
   let found = 0;
   for (const letter of text) found += WIDE.test(letter) ? 2 : 1;
   return found;
 }
 
-/** A text that is at most so many letters wide: beginning and end of what is longer, since names differ there. */
+/** A text shortened to a width in letters: keeps the beginning and the end, where names usually differ. */
 export function fit(text, most) {
   if (lettersOf(text) <= most) return text;
   const letters = [...text];

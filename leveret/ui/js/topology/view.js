@@ -1,29 +1,29 @@
 /**
- * Panning and zooming: by the pointer, two fingers, the wheel and keys. The picture is a layer of its own. As long as something
- * moves it, the browser moves and stretches what it has painted; when it rests, the picture is drawn anew at its scale.
+ * Panning and zooming with the pointer, two fingers, the wheel and keys. The graph is a layer of its own: during a movement,
+ * the browser moves and scales the painted layer; afterwards the graph is rendered again at its scale.
  */
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 const ZOOM = { min: 0.08, max: 3, step: 1.25 };
-const PAN = 80;  // pixels for a key
-const DRAG = 4;  // pixels, from which on a press is no click
+const PAN = 80;  // pixels per key press
+const DRAG = 4;  // pixels of movement that make a press a drag
 const MARGIN = 16;
 const NARROW = 700;
 const LEGIBLE = 0.8;
-const REST_MS = 150;  // without zooming, after which it is drawn anew
-const STRETCH = 2;  // by which it is stretched at most
+const REST_MS = 150;  // pause without zooming before the graph is rendered again
+const STRETCH = 2;  // maximum scale of the painted layer
 
-const kept = new Map();  // how one has left a picture, to be found when one comes back
+const kept = new Map();  // the last view of each graph, restored when the user returns
 
 const clamp = (value, min, max) => Math.min(max, Math.max(min, value));
 
-/** The whole of a box, as large as it fits, but not larger than it is made to be read. */
+/** The view that shows a whole box as large as possible, up to a maximum scale. */
 function whole(box, { width, height }) {
   const k = clamp(Math.min((width - 2 * MARGIN) / box.width, (height - 2 * MARGIN) / box.height), ZOOM.min, 1.15);
   return { x: (width - box.width * k) / 2 - box.x * k, y: (height - box.height * k) / 2 - box.y * k, k };
 }
 
-/** What is shown first: all of it; where that is too small to be read on a narrow screen, the queues. */
+/** The first view: everything, or the queues if everything would be too small to read on a narrow screen. */
 function first(box, queuesAt, size) {
   const all = whole(box, size);
   if (size.width > NARROW || all.k > LEGIBLE) return all;
@@ -32,9 +32,10 @@ function first(box, queuesAt, size) {
 }
 
 /**
- * The view of a picture with this box; queuesAt is of the layout. id: what it is kept by. frame: the ref of the element that shows
- * it. moved: the ref of what is in there, and is moved.
- * Returns: {scale, handlers, fit, zoom(factor), reveal(element)}; scale is the one to draw at; null before the size is known.
+ * The view of a graph with this box; queuesAt is of the layout. id: key for restoring it. frame: ref of the outer element.
+ * moved: ref of the moved element in it.
+ * Returns: {scale, handlers, fit, zoom(factor), reveal(element), step}; scale is the one to render at, null before the size
+ * is known.
  */
 export function useView(id, frame, moved, { box, queuesAt }) {
   const current = useRef(kept.get(id) ?? null);
@@ -72,7 +73,7 @@ export function useView(id, frame, moved, { box, queuesAt }) {
     zoomAt(factor, sizes().width / 2, sizes().height / 2);
     draw();
   };
-  /** The same, of many times one after another. */
+  /** Zoom in many small steps, as with the wheel. */
   const stretch = (factor, x, y) => {
     zoomAt(factor, x, y);
     clearTimeout(resting.current);
@@ -163,7 +164,7 @@ export function useView(id, frame, moved, { box, queuesAt }) {
     onDragStart: (event) => event.preventDefault(),
   };
 
-  /** Bring an element into sight. */
+  /** Scroll an element into view. */
   const reveal = (element) => {
     const { left, top, right, bottom } = sizes();
     const here = element.getBoundingClientRect();

@@ -1,14 +1,14 @@
-/** What is said of a node or an edge, in a sentence. */
+/** Sentences that describe nodes and edges. */
 import { count, exchangeName, plural, rate } from "../format.js";
 
 const ROUTING = {
-  direct: "to queues bound with exactly the routing key",
-  fanout: "to everything bound to it",
+  direct: "to queues whose binding key equals the routing key",
+  fanout: "to all bound queues",
   topic: "by patterns of the routing key",
   headers: "by headers",
 };
 
-/** The letter that stands for the kind of an exchange. */
+/** The letter for the type of an exchange. */
 export function letterOf({ type, isMissing }) {
   if (isMissing) return "?";
   return (type.replace(/^x-/, "")[0] ?? "?").toUpperCase();
@@ -16,16 +16,16 @@ export function letterOf({ type, isMissing }) {
 
 export function sayPublisher(node, numbers) {
   const who = node.name || plural(node.connections.length, "connection");
-  const many = node.name && node.connections.length > 1 ? `${node.connections.length} connections called ${who} publish` : node.name ? `${who} publishes` : `${who} publish`;
+  const many = node.name && node.connections.length > 1 ? `${node.connections.length} connections named ${who} publish` : node.name ? `${who} publishes` : `${who} publish`;
   const where = node.exchanges.map(exchangeName).join(", ");
   return `${many} to ${where}${numbers.rate === null || numbers.rate === undefined ? "" : `: ${sayRate(numbers.rate)}`}.`;
 }
 
 export function sayExchange(node, { rate: now, unroutable, unroutableRate }) {
-  if (node.isMissing) return `There is no exchange ${node.name}: dead letters that should go there are lost.`;
-  const lost = unroutable ? ` ${plural(unroutable, "message")} arrived nowhere${unroutableRate > 0 ? `, now ${rate(unroutableRate)}` : ""}.` : "";
-  const how = ROUTING[node.type] ? ` It hands on ${ROUTING[node.type]}.` : "";
-  const gets = now === null || now === undefined ? "" : ` gets ${sayRate(now)} from publishers`;
+  if (node.isMissing) return `The exchange ${node.name} does not exist: dead letters to it are lost.`;
+  const lost = unroutable ? ` ${plural(unroutable, "message")} ${unroutable === 1 ? "was" : "were"} unroutable${unroutableRate > 0 ? `, now ${rate(unroutableRate)}` : ""}.` : "";
+  const how = ROUTING[node.type] ? ` It routes ${ROUTING[node.type]}.` : "";
+  const gets = now === null || now === undefined ? "" : ` receives ${sayRate(now)} from publishers`;
   return `Exchange ${exchangeName(node.name)} (${node.type})${gets}.${how}${lost}`;
 }
 
@@ -38,10 +38,10 @@ export function sayQueue(node, { queue, judged, consumers }) {
 }
 
 export function sayConsumer({ queue, consumer_tag: tag, rate: now, is_active: isActive }) {
-  return `Consumer ${tag} of ${queue} ${!isActive ? "waits for its turn" : now === null ? "is there" : now > 0 ? `gets ${rate(now)}` : "is idle"}.`;
+  return `Consumer ${tag} of ${queue} ${!isActive ? "is on standby" : now === null ? "is connected" : now > 0 ? `receives ${rate(now)}` : "is idle"}.`;
 }
 
-const WAYS = { publish: "publishes to", binding: "hands on to", default: "hands on to", alternate: "hands on what no binding takes to", dead: "sends its dead letters to" };
+const WAYS = { publish: "publishes to", binding: "routes to", default: "routes to", alternate: "routes messages without a matching binding to", dead: "sends its dead letters to" };
 
 /** nodes: Map of ids to nodes. flow: {rate, isAtMost}. reason: why a message goes that way. */
 export function sayEdge(edge, nodes, flow, reason) {

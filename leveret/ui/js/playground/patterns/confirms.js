@@ -1,18 +1,18 @@
-/** Publisher confirms: knowing that the broker has a message, what that costs, and what a refusal looks like. */
+/** Publisher confirms: how to know that the broker has a message, what that costs, and what a refusal looks like. */
 import { signal } from "@preact/signals";
 import { plural } from "../../format.js";
 import { post, path } from "../../api.js";
 import { html, classes } from "../../html.js";
 import { isStill } from "../stage.js";
 
-const ROOM = 10;  // messages that the queue holds
+const ROOM = 10;  // maximum messages in the queue
 const MANY = 15;
 const KEPT = 45;  // publishes that are shown
 const STATES = {
   outstanding: ["…", "no answer yet"],
   confirmed: ["✓", "confirmed"],
   refused: ["✗", "refused"],
-  unknown: ["?", "nobody asked"],
+  unknown: ["?", "unknown"],
 };
 
 async function begin(stage) {
@@ -33,7 +33,7 @@ async function publishOne(stage, play, isAsking) {
   try {
     await stage.send("", stage.nameOf("orders"), `order ${number}`);
   } catch (error) {
-    if (error.status !== 503 || !error.message.includes("did not take")) throw error;
+    if (error.status !== 503 || !error.message.includes("did not accept")) throw error;
     state = "refused";
     await stage.fly(["publisher", "exchange", "orders"], "in");
   }
@@ -49,8 +49,8 @@ async function single(stage, play) {
   const began = performance.now();
   const state = await publishOne(stage, play, true);
   const took = isStill() ? ` after ${Math.round(performance.now() - began)} ms` : "";
-  if (state === "refused") stage.say(`basic.nack: the broker has not got message #${number}, as the queue is full. What to do now is up to the publisher.`, "nack", { kind: "trouble" });
-  else stage.say(`basic.ack${took}: the broker has message #${number}, and keeps it. Only now may the publisher forget it.`, "ack");
+  if (state === "refused") stage.say(`basic.nack: the broker refused message #${number}, because the queue is full. The publisher must decide what to do.`, "nack", { kind: "trouble" });
+  else stage.say(`basic.ack${took}: the broker has stored message #${number}. Only now may the publisher discard it.`, "ack");
 }
 
 async function oneByOne(stage, play) {
@@ -58,10 +58,10 @@ async function oneByOne(stage, play) {
   let refused = 0;
   for (let at = 0; at < MANY; at += 1) if ((await publishQuietly(stage, play)) === "refused") refused += 1;
   await stage.refresh();
-  tell(stage, "one by one, each after the answer for the one before", performance.now() - began, refused, "one-by-one");
+  tell(stage, "one by one, each after the confirm of the one before", performance.now() - began, refused, "one-by-one");
 }
 
-/** Publish one without showing its way, so that the time is that of the broker. */
+/** Publish one without animation, to measure the time of the broker. */
 async function publishQuietly(stage, play) {
   stage.sent += 1;
   const number = stage.sent;
@@ -70,7 +70,7 @@ async function publishQuietly(stage, play) {
   try {
     await post(`leveret/${path("queues", stage.vhost, stage.nameOf("orders"), "messages")}`, `order ${number}`, { media: "text/plain", query: { message_id: `${stage.run}.${number}` } });
   } catch (error) {
-    if (error.status !== 503 || !error.message.includes("did not take")) throw error;
+    if (error.status !== 503 || !error.message.includes("did not accept")) throw error;
     state = "refused";
   }
   note(play, number, state);
@@ -84,11 +84,11 @@ async function batch(stage, play) {
   const { ms, refused } = await stage.sendMany("orders", numbers.map((number) => `order ${number}`));
   numbers.forEach((number, at) => note(play, number, refused.has(at) ? "refused" : "confirmed"));
   await stage.fly(["orders", "exchange", "publisher"], refused.size ? "trouble" : "out");
-  tell(stage, "in a batch, with one wait for all answers", ms, refused.size, "batch");
+  tell(stage, "in a batch, with one wait for all confirms", ms, refused.size, "batch");
 }
 
 function tell(stage, how, ms, refused, step) {
-  const result = refused ? `${MANY - refused} were confirmed, and the full queue refused ${refused}.` : "All were confirmed.";
+  const result = refused ? `${MANY - refused} were confirmed, and ${refused} were refused by the full queue.` : "All were confirmed.";
   stage.say(`${MANY} messages ${how}: ${Math.round(ms)} ms. ${result}`, refused ? "full" : step, { kind: refused ? "trouble" : "done" });
   if (refused) stage.steps.value = new Set([...stage.steps.value, step]);
 }
@@ -98,14 +98,14 @@ async function blindly(stage, play) {
   await Promise.all(Array.from({ length: 5 }, () => publishOne(stage, play, false)));
   await stage.refresh();
   const arrived = stage.queues.value.orders.ready - before;
-  const text = `This page sent 5 messages and did not look at the answers, as a publisher without confirms. ${arrived === 5 ? "All are in the queue" : `${plural(arrived, "message")} came into the queue`}, and the publisher does not know.`;
+  const text = `This page sent 5 messages and ignored the answers, like a publisher without confirms. ${arrived === 5 ? "All are in the queue" : `${plural(arrived, "message")} reached the queue`}, but the publisher does not know.`;
   stage.say(text, "blind", { kind: arrived === 5 ? "done" : "trouble" });
 }
 
 async function consume(stage) {
   const { messages } = await post(`leveret/${path("queues", stage.vhost, stage.nameOf("orders"), "receive")}`, undefined, { query: { max: 5, wait: 0 } });
   await stage.refresh();
-  stage.say(messages.length ? `Somebody consumed ${plural(messages.length, "message")}. There is room again.` : "The queue is empty.", "room");
+  stage.say(messages.length ? `A consumer took ${plural(messages.length, "message")}. The queue has room again.` : "The queue is empty.", "room");
 }
 
 function Controls({ stage, play }) {
@@ -125,7 +125,7 @@ function Controls({ stage, play }) {
     <${Ledger} ledger=${play.ledger.value} />`;
 }
 
-/** What the publisher knows of each message that it has sent. */
+/** What the publisher knows about each message that it sent. */
 function Ledger({ ledger }) {
   if (!ledger.length) return null;
   const counts = Object.entries(STATES).map(([state, [sign, label]]) => [state, sign, label, ledger.filter((each) => each.state === state).length]);
@@ -153,8 +153,8 @@ function picture() {
 export default {
   id: "confirms",
   title: "Publisher confirms",
-  sentence: "A publisher learns from the broker whether it has each message.",
-  more: "Sending only says that a message is on its way. The queue here holds ten messages and refuses more.",
+  sentence: "The broker confirms each message that it has stored.",
+  more: "Sending alone does not guarantee that a message arrives. The queue here holds ten messages and refuses more.",
   folder: "confirms",
   thumb: { nodes: { p: 1, x: 1, q: 1 }, edges: ["p>x", "x>q"], notes: { q: "✓ or ✗" } },
   start: "The queue is empty. Publish one, and wait for the answer.",
@@ -177,7 +177,7 @@ export default {
   commands: ["python publish.py 2000"],
   tries: [
     ["ack", "Publish one. The answer comes back."],
-    ["batch", "Publish 15 in a batch. Ten fit at most."],
+    ["batch", "Publish 15 in a batch. At most ten fit."],
     ["nack", "Publish one into the full queue."],
     ["blind", "Publish 5 without confirms, and see what the publisher knows."],
     ["one-by-one", "Make room, and publish 15 one by one. Compare the times."],

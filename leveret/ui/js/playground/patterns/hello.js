@@ -1,4 +1,4 @@
-/** Hello world: a sender, a queue, a receiver, who never meet. */
+/** Hello world: a sender, a queue and a receiver. */
 import { useState } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { plural } from "../../format.js";
@@ -16,17 +16,17 @@ async function publish(stage, text) {
   const { ready } = stage.queues.value.hello;
   const hasReceiver = stage.workers.value.length > 0;
   if (hasReceiver) stage.say(`The exchange put message #${number} into the queue that has the routing key as its name.`, "sent");
-  else stage.say(`Message #${number} waits in the queue, as nobody consumes it: ${plural(ready, "message")} ${ready === 1 ? "is" : "are"} ready.`, "waits");
+  else stage.say(`Message #${number} waits in the queue, because there is no consumer: ${plural(ready, "message")} ${ready === 1 ? "is" : "are"} ready.`, "waits");
   stage.poke("hello");
 }
 
 async function startReceiver(stage, play) {
   const waiting = stage.queues.value.hello.ready;
-  stage.say(waiting ? `A receiver has begun. ${plural(waiting, "message")} had waited for it.` : "A receiver has begun. It waits for messages.", waiting ? "waited" : "started");
+  stage.say(waiting ? `A receiver has started. ${plural(waiting, "message")} had waited for it.` : "A receiver has started. It waits for messages.", waiting ? "waited" : "started");
   play.receiver.value = await new Worker(stage, "hello", {
     name: "Receiver",
     ms: 350,
-    onDone: (message) => stage.say(`The receiver got “${message.payload}”, and the broker forgot it.`, "received"),
+    onDone: (message) => stage.say(`The receiver got “${message.payload}” and acknowledged it, so the broker deleted it.`, "received"),
   }).start();
 }
 
@@ -35,7 +35,7 @@ async function stopReceiver(stage, play) {
   play.receiver.value = null;
   await receiver.kill();
   await stage.refresh();
-  stage.say("The receiver has stopped. The queue stays: it belongs to the broker.", "stopped");
+  stage.say("The receiver has stopped. The queue stays on the broker.", "stopped");
 }
 
 function Controls({ stage, play }) {
@@ -69,20 +69,20 @@ function picture(stage, play) {
 export default {
   id: "hello-world",
   title: "Hello world",
-  sentence: "One program puts a message into a queue, another takes it out.",
-  more: "The two never meet; each knows only the broker and the name of the queue.",
+  sentence: "One program sends a message to a queue, another receives it.",
+  more: "The two are independent; each knows only the broker and the name of the queue.",
   folder: "hello",
   thumb: { nodes: { p: 1, x: 1, q: 1, c: 1 }, edges: ["p>x", "x>q", "q>c"] },
-  start: "The queue is there, and nobody consumes it. Publish a message.",
+  start: "The queue exists and has no consumer. Publish a message.",
   files: [
     { file: "send.py", title: "The sender", first: "def main", marks: { sent: ["basic_publish("], waits: ["basic_publish(", "queue_declare("] } },
     { file: "receive.py", title: "The receiver", first: "def on_message", marks: { received: ["def on_message", "print(f\"Received"], waited: ["basic_consume("], started: ["basic_consume(", "start_consuming"], stopped: ["queue_declare("] } },
   ],
   commands: ["python receive.py", "python send.py Good day"],
   tries: [
-    ["waits", "Publish twice while nobody receives. The messages wait."],
-    ["waited", "Start a receiver. It gets what has waited."],
-    ["sent", "Publish again. The message hardly stops in the queue."],
+    ["waits", "Publish twice without a receiver. The messages wait."],
+    ["waited", "Start a receiver. It gets the waiting messages."],
+    ["sent", "Publish again. The message leaves the queue at once."],
     ["stopped", "Stop the receiver, and publish once more."],
   ],
   begin,

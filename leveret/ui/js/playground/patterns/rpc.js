@@ -1,4 +1,4 @@
-/** Remote calls: a request, a reply, and what the client is told when there is none. */
+/** Remote procedure calls: a request, a reply, and what happens without a reply. */
 import { signal } from "@preact/signals";
 import { span } from "../../format.js";
 import { html } from "../../html.js";
@@ -32,21 +32,21 @@ async function startServer(stage, play, isQuiet = false) {
   await stage.declareQueue("fibonacci", { autoDelete: true });
   await stage.refresh("fibonacci");
   const server = await new Worker(stage, "fibonacci", { name: `Server ${play.started}`, ms: QUICK_MS, work: (message, worker) => answer(stage, message, worker), onTaken: (message, worker) => working(stage, message, worker) }).start();
-  if (!isQuiet) stage.say(`${server.name} serves the queue fibonacci.`, "serves");
+  if (!isQuiet) stage.say(`${server.name} consumes from the queue fibonacci.`, "serves");
 }
 
 function working(stage, message, worker) {
-  if (message.redelivered) stage.say(`${worker.name} works on fibonacci(${message.payload}), which was redelivered: the server that had it died.`, "redelivered");
+  if (message.redelivered) stage.say(`${worker.name} works on fibonacci(${message.payload}), which was redelivered: the first server died.`, "redelivered");
   else stage.say(`${worker.name} works on fibonacci(${message.payload}).`, "working");
 }
 
-/** What a server does: reply to the queue that the client has named, with the id that it knows. */
+/** A server's work: reply to the client's reply queue, with the correlation id of the request. */
 async function answer(stage, message, worker) {
   const { reply_to: queue, correlation_id: id } = message.properties;
   if (!/^\d+$/.test(message.payload) || !queue) return;
   const reply = String(fibonacci(Number(message.payload)));
   await stage.send("", queue, reply, { by: [worker.node], properties: { correlation_id: id } });
-  stage.say(`${worker.name} has replied with ${reply}, with the correlation id of the request.`, "reply");
+  stage.say(`${worker.name} replied ${reply}, with the correlation id of the request.`, "reply");
   stage.poke("replies");
 }
 
@@ -66,7 +66,7 @@ async function call(stage, play, number) {
     if (error.status !== 422) throw error;
     const took = span((performance.now() - began) / 1000);
     await stage.fly(["publisher", "exchange", "publisher"], "trouble");
-    stage.say(`No server: the broker gave the request back after ${took}. It was mandatory, and no queue took it.`, "absent", { kind: "trouble" });
+    stage.say(`No server: the broker returned the request after ${took}. It was mandatory and reached no queue.`, "absent", { kind: "trouble" });
   }
 }
 
@@ -74,13 +74,13 @@ function giveUp(stage, play, id) {
   if (play.waiting.value?.id !== id) return;
   const { number } = play.waiting.value;
   play.waiting.value = null;
-  stage.say(`fibonacci(${number}): no reply in ${TIMEOUT_MS / 1000} s. The client cannot know whether the request was carried out.`, "timeout", { kind: "trouble" });
+  stage.say(`fibonacci(${number}): no reply in ${TIMEOUT_MS / 1000} s. The client cannot know whether the request was processed.`, "timeout", { kind: "trouble" });
 }
 
 function replied(stage, play, message) {
   const waiting = play.waiting.value;
   if (waiting?.id !== message.properties.correlation_id) {
-    stage.say(`A late reply, ${message.payload}, was discarded: nobody waits for its correlation id any more.`, "late", { kind: "trouble" });
+    stage.say(`A late reply, ${message.payload}, was discarded: the client no longer waits for its correlation id.`, "late", { kind: "trouble" });
     return;
   }
   clearTimeout(waiting.timer);
@@ -92,10 +92,10 @@ async function kill(stage, play, server) {
   const held = await server.kill();
   await stage.refresh("fibonacci");
   const isGone = !stage.queues.value.fibonacci.isThere;
-  if (isGone && held.length) stage.say(`${server.name} died in mid-call, and the queue went with its last server: the request is lost. The client will time out.`, "lost", { kind: "trouble" });
-  else if (isGone) stage.say(`${server.name} was killed. It was the last, so the queue went with it.`, "gone");
-  else if (held.length) stage.say(`${server.name} died in mid-call. Its request was not acknowledged, so it goes to the other server.`, "passed");
-  else stage.say(`${server.name} was killed. It held no request.`, "gone");
+  if (isGone && held.length) stage.say(`${server.name} died during the call, and the queue was deleted with its last consumer: the request is lost. The client will time out.`, "lost", { kind: "trouble" });
+  else if (isGone) stage.say(`${server.name} was killed. It was the last consumer, so the queue was deleted.`, "gone");
+  else if (held.length) stage.say(`${server.name} died during the call. Its request was not acknowledged, so it goes to the other server.`, "passed");
+  else stage.say(`${server.name} was killed. It had no request.`, "gone");
   stage.poke("fibonacci");
 }
 
@@ -104,14 +104,14 @@ function Controls({ stage, play }) {
   return html`
     ${NUMBERS.map((number, at) => html`<button key=${number} type="button" class=${at ? "" : "primary"} disabled=${isWaiting} onClick=${() => stage.act(() => call(stage, play, number))}>Call fibonacci(${number})</button>`)}
     <button type="button" disabled=${servers(stage).length >= MOST_SERVERS} onClick=${() => stage.act(() => startServer(stage, play))}>Start a server</button>
-    <span class="faint small" role="status">${isWaiting ? `The client waits, for ${TIMEOUT_MS / 1000} s at most.` : ""}</span>`;
+    <span class="faint small" role="status">${isWaiting ? `The client waits for at most ${TIMEOUT_MS / 1000} s.` : ""}</span>`;
 }
 
 function handControls(stage, play, server) {
   const isSlow = server.ms.value === SLOW_MS;
   function pace() {
     server.ms.value = isSlow ? QUICK_MS : SLOW_MS;
-    stage.say(isSlow ? `${server.name} is quick again.` : `${server.name} needs ${SLOW_MS / 1000} s for a request now. The client waits for ${TIMEOUT_MS / 1000} s.`, "paced");
+    stage.say(isSlow ? `${server.name} is fast again.` : `${server.name} now needs ${SLOW_MS / 1000} s for a request. The client waits for ${TIMEOUT_MS / 1000} s.`, "paced");
   }
   return html`<button type="button" disabled=${server.isOver.value} aria-label=${`${isSlow ? "Speed up" : "Slow down"} ${server.name}`} onClick=${pace}>${isSlow ? "Speed up" : "Slow down"}</button>
     <button type="button" class="danger" disabled=${server.isOver.value} aria-label=${`Kill ${server.name}`} onClick=${() => stage.act(() => kill(stage, play, server))}>Kill</button>`;
@@ -142,8 +142,8 @@ function picture(stage) {
 export default {
   id: "rpc",
   title: "Remote calls",
-  sentence: "A request goes into the queue of a server, and the reply comes back in a queue of the client.",
-  more: "The correlation id says which call a reply belongs to. A call that leaves the process can fail in ways of its own.",
+  sentence: "A request goes to the queue of a server, and the reply to a queue of the client.",
+  more: "The correlation id matches a reply to its call. Remote calls can fail in more ways than local ones.",
   folder: "rpc",
   thumb: { nodes: { p: 0.6, x: 0.6, q1: 0.6, q2: 1.8, c: 0.6 }, edges: ["p>x", "x>q1", "q1>c", "c>q2", "q2>p"] },
   start: "One server waits for requests. Call it.",
@@ -180,10 +180,10 @@ export default {
   commands: ["python server.py", "python client.py 10 20", "python client_direct.py 10 20", "python server.py --delay 10", "python client.py 30 10 --timeout 7"],
   tries: [
     ["result", "Call fibonacci(10). The reply comes back."],
-    ["timeout", "Slow the server down, and call. The client gives up."],
+    ["timeout", "Slow the server down, and call. The client times out."],
     ["late", "Wait. The reply comes too late, and is discarded."],
-    ["passed", "Start a second server, slow, and kill the one that works. The other answers."],
-    ["absent", "Kill all servers, and call. The client knows at once."],
+    ["passed", "Start a second server, slow it down, and kill the busy one. The other answers."],
+    ["absent", "Kill all servers, and call. The client gets an error at once."],
   ],
   begin,
   picture,

@@ -1,4 +1,4 @@
-/** Topics: keys of several words, and listeners that choose by patterns. */
+/** Topics: keys of several words, and listeners that select by patterns. */
 import { useState } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { html } from "../../html.js";
@@ -34,14 +34,14 @@ async function change(stage, listener, pattern) {
   await stage.bind("logs", listener.queue, pattern);
   await stage.unbind("logs", listener.queue, before);
   listener.pattern.value = pattern;
-  const meaning = pattern === "#" ? " With that alone, a topic exchange is a fanout." : /[*#]/.test(pattern) ? "" : " Without * and # it must be equal to the key.";
-  stage.say(`${listener.name} is bound with ${pattern || "the empty key"} now, and no longer with ${before}.${meaning}`, "bound");
+  const meaning = pattern === "#" ? " With this pattern, a topic exchange works like a fanout exchange." : /[*#]/.test(pattern) ? "" : " Without * and #, it must equal the key.";
+  stage.say(`${listener.name} is now bound with ${pattern || "the empty key"}, and no longer with ${before}.${meaning}`, "bound");
 }
 
-/** The browser counts letters, and AMQP bytes. */
+/** Limit the bytes: the browser can only limit characters, but AMQP limits bytes. */
 function checkLength(input) {
   const bytes = new TextEncoder().encode(input.value).length;
-  input.setCustomValidity(bytes > MOST_BYTES ? `This has ${bytes} bytes, and AMQP allows at most ${MOST_BYTES}.` : "");
+  input.setCustomValidity(bytes > MOST_BYTES ? `This has ${bytes} bytes, but AMQP allows at most ${MOST_BYTES}.` : "");
 }
 
 function Controls({ stage }) {
@@ -76,11 +76,11 @@ function Pattern({ stage, listener }) {
 export default {
   id: "topics",
   title: "Topics",
-  sentence: "Keys have several words, and listeners choose by pattern.",
-  more: "* stands for exactly one word, # for any number of words, also none.",
+  sentence: "Routing keys have several words, and listeners select messages by pattern.",
+  more: "* stands for exactly one word, # for any number of words, including none.",
   folder: "topics",
   thumb: { sign: "T", notes: { c1: "*.error", c2: "disk.#" }, nodes: { p: 1, x: 1, q1: 0.3, q2: 1.7, c1: 0.3, c2: 1.7 }, edges: ["p>x", "x>q1", "x>q2", "q1>c1", "q2>c2"] },
-  start: "Listener 1 wants errors of anything, listener 2 wants everything of disks. Publish something.",
+  start: "Listener 1 receives all errors, listener 2 everything about disks. Publish something.",
   files: [
     { file: "emit_log.py", title: "The publisher", first: "def main", marks: { matched: ["basic_publish("], none: ["basic_publish("], dropped: ["basic_publish("] } },
     { file: "receive_logs.py", title: "A listener", first: "def main", marks: { bound: ["queue_bind(", "for pattern in"], matched: ["queue_bind("], none: ["# `*` stands for"], dropped: ["# `*` stands for"] } },
@@ -88,8 +88,8 @@ export default {
   commands: ["python receive_logs.py '*.*.error'", "python receive_logs.py 'disk.#'", "python emit_log.py disk.sda.error it clicks", "python emit_log.py network.eth0.error no link", "python emit_log.py disk it is there"],
   tries: [
     ["matched", "Publish disk.sda.error. It matches both patterns."],
-    ["none", "Publish disk. The # stands for no word at all."],
-    ["dropped", "Find a key that nobody gets."],
+    ["none", "Publish disk. Here # stands for no word."],
+    ["dropped", "Find a key that matches no pattern."],
     ["bound", "Change a pattern to # and publish that key again."],
   ],
   begin,

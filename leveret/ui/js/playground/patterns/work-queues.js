@@ -1,4 +1,4 @@
-/** Work queues: tasks that take a while, spread over workers, of which one may die. */
+/** Work queues: slow tasks, distributed among workers, which may die. */
 import { signal } from "@preact/signals";
 import { plural } from "../../format.js";
 import { html } from "../../html.js";
@@ -27,13 +27,13 @@ async function hire(stage, play) {
 function begun(stage, message, worker) {
   const number = numberOf(message.properties.message_id);
   const more = worker.held.value.length - 1;
-  if (message.redelivered) stage.say(`${worker.name} has begun task #${number} again. It is marked as redelivered: part of it may be done already.`, "again");
-  else if (more > 0) stage.say(`${worker.name} works on #${number} and holds ${plural(more, "more task")}, which nobody else gets.`, "greedy");
+  if (message.redelivered) stage.say(`${worker.name} has started task #${number} again. It is marked as redelivered: part of it may already be done.`, "again");
+  else if (more > 0) stage.say(`${worker.name} works on #${number} and holds ${plural(more, "more task")}, which no other worker can get.`, "greedy");
   else stage.say(`${worker.name} works on task #${number}. The broker keeps the task until it is acknowledged.`, "begun", { isRoutine: true });
 }
 
 function done(stage, message, worker) {
-  stage.say(`${worker.name} has done task #${numberOf(message.properties.message_id)} and acknowledged it. Now the broker forgets it.`, "acked", { isRoutine: true });
+  stage.say(`${worker.name} has finished task #${numberOf(message.properties.message_id)} and acknowledged it. The broker deletes it.`, "acked", { isRoutine: true });
 }
 
 async function publish(stage, number) {
@@ -46,10 +46,10 @@ async function publish(stage, number) {
 async function kill(stage, worker) {
   const held = await worker.kill();
   await stage.refresh();
-  if (!held.length) stage.say(`${worker.name} was killed. It held no task, so nothing had to go back.`, "killed-idle");
+  if (!held.length) stage.say(`${worker.name} was killed. It had no task, so nothing was requeued.`, "killed-idle");
   else {
     const which = held.map(({ properties }) => `#${numberOf(properties.message_id)}`).join(", ");
-    stage.say(`${worker.name} died with ${which} in its hands. ${held.length === 1 ? "It was" : "They were"} not acknowledged, so the broker put ${held.length === 1 ? "it" : "them"} back.`, "killed");
+    stage.say(`${worker.name} died while it held ${which}. ${held.length === 1 ? "It was" : "They were"} not acknowledged, so the broker requeued ${held.length === 1 ? "it" : "them"}.`, "killed");
   }
   stage.poke("tasks");
 }
@@ -57,7 +57,7 @@ async function kill(stage, worker) {
 async function setPrefetch(stage, play, prefetch) {
   play.prefetch.value = prefetch;
   await Promise.all(stage.workers.value.map((worker) => worker.restart(prefetch)));
-  stage.say(prefetch === 1 ? "The workers have begun anew with prefetch 1: each gets one task at a time." : `The workers have begun anew with prefetch ${prefetch}: each gets up to ${prefetch} tasks before it acknowledges one.`, "prefetch");
+  stage.say(prefetch === 1 ? "The workers have restarted with prefetch 1: each gets one task at a time." : `The workers have restarted with prefetch ${prefetch}: each gets up to ${prefetch} tasks before it acknowledges one.`, "prefetch");
 }
 
 function Controls({ stage, play }) {
@@ -76,7 +76,7 @@ function handControls(stage, play, worker) {
   const isSlow = worker.ms.value === SLOW_MS;
   function pace() {
     worker.ms.value = isSlow ? QUICK_MS : SLOW_MS;
-    stage.say(isSlow ? `${worker.name} is quick again, from its next task on.` : `${worker.name} needs ${SLOW_MS / 1000} seconds for each task, from its next one on. With prefetch 1 the others do more.`, "paced");
+    stage.say(isSlow ? `${worker.name} is fast again, from its next task on.` : `${worker.name} needs ${SLOW_MS / 1000} seconds for each task, from its next one on. With prefetch 1, the others do more.`, "paced");
   }
   return html`<button type="button" disabled=${worker.isOver.value} aria-label=${`${isSlow ? "Speed up" : "Slow down"} ${worker.name}`} onClick=${pace}>${isSlow ? "Speed up" : "Slow down"}</button>
     <button type="button" class="danger" disabled=${worker.isOver.value} aria-label=${`Kill ${worker.name}`} onClick=${() => stage.act(() => kill(stage, worker))}>Kill</button>`;
@@ -105,8 +105,8 @@ function picture(stage) {
 export default {
   id: "work-queues",
   title: "Work queues",
-  sentence: "Tasks that take a while are shared among workers, and none is lost when a worker dies.",
-  more: "A worker acknowledges a task when it is done, not when it gets it.",
+  sentence: "Slow tasks are distributed among workers, and none is lost when a worker dies.",
+  more: "A worker acknowledges a task when it has finished it, not when it receives it.",
   folder: "work_queues",
   thumb: { nodes: { p: 1, x: 1, q: 1, c1: 0, c2: 1, c3: 2 }, edges: ["p>x", "x>q", "q>c1", "q>c2", "q>c3"] },
   start: "Two workers wait for tasks. Publish ten.",
@@ -131,10 +131,10 @@ export default {
   commands: ["python worker.py", 'python new_task.py "paint a door" --count 10 --seconds 2'],
   tries: [
     ["acked", "Publish ten tasks. The workers share them."],
-    ["killed", "Kill a worker while it works. Its task goes back."],
-    ["again", "See who does that task again, and how it is marked."],
+    ["killed", "Kill a worker while it works. Its task is requeued."],
+    ["again", "See which worker repeats that task, and how it is marked."],
     ["paced", "Slow a worker down. The other does more."],
-    ["greedy", "Set prefetch 10 and publish ten. One worker takes what it cannot do at once."],
+    ["greedy", "Set prefetch 10 and publish ten. One worker takes more tasks than it can do at once."],
   ],
   begin,
   picture,
