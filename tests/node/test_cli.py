@@ -149,9 +149,9 @@ def test_what_is_nested_too_deep_or_no_json_is_refused(run: Run, tmp_path: Path)
         assert len(result.stderr) < 3000
     file = tmp_path / "definitions.json"
     contents = {
-        b"\xff": "is not valid JSON: not UTF-8",
+        b"\xff": "is not valid JSON: it is not UTF-8",
         b"[" * 3000: f"is not valid JSON: {too_deep}",
-        b'{"users": [{"name": "\xe4"}]}': "is not valid JSON: not UTF-8",
+        b'{"users": [{"name": "\xe4"}]}': "is not valid JSON: it is not UTF-8",
         b'{"global_parameters": [{"name": "n", "value": NaN}]}': "is not valid JSON: NaN is not a number in JSON",
         b"[]": "must contain a JSON object, as RabbitMQ exports it",
         b"{": "is not valid JSON: Expecting property name",
@@ -311,7 +311,7 @@ def test_tracing_is_for_a_running_broker(server: Server, data: Path) -> None:
     server.stop()
     refused = trace()
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr.endswith("only a running one can do this; start it first\n")
+    assert refused.stderr.endswith("and this command needs one; start it first\n")
 
 
 def test_an_export_says_which_passwords_rabbitmq_cannot_read(server: Server, tmp_path: Path) -> None:
@@ -540,7 +540,7 @@ def test_a_file_in_the_place_of_the_socket_is_not_touched(tmp_path: Path) -> Non
     place.write_text("words")
     result = process("serve", "--memory", "--port", "0", "--control", str(place))
     assert result.returncode == 2
-    assert "is no socket" in result.stderr
+    assert "is not a socket" in result.stderr
     assert place.read_text() == "words"
 
 
@@ -650,8 +650,8 @@ def test_a_broker_does_not_start_with_definitions_that_are_wrong(tmp_path: Path)
     result = process("serve", "--port", "0", "--definitions", str(file), "--data-dir", str(data))
     assert result.returncode == 2
     assert result.stderr == (
-        f"leveret: definitions file {file}: queues[0]: the entry names no virtual host; say which with --vhost if the "
-        "file is of one (and 1 more); correct it or start without --definitions\n"
+        f"leveret: definitions file {file}: queues[0]: the entry names no virtual host; if the file is for a single "
+        "one, give it with --vhost (and 1 more); correct it or start without --definitions\n"
     )
     assert "\nv\t" not in good(leveret("vhosts", "list", "--data-dir", str(data)))
 

@@ -495,7 +495,7 @@ def test_messages_are_changed(run: Forked, where: tuple[str, ...], channel: Any)
     assert json.loads(good(run("messages", "search", "other", "--json", *where)))["payload_bytes"] == 0
     assert "give at least one change" in misused(run(*edit, *where))
     assert "'size' is not a property" in misused(run(*edit, "--set-property", "size=1", *where))
-    assert "give the body once" in misused(run(*edit, "--set-body", "x", "--set-body-file", "y", *where))
+    assert "either --set-body or" in misused(run(*edit, "--set-body", "x", "--set-body-file", "y", *where))
     assert "cannot read /nothing" in refused(run(*edit, "--set-body-file", "/nothing", *where))
 
 

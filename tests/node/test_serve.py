@@ -86,7 +86,7 @@ def test_port_in_use() -> None:
         (["--data-dir", ""], ["--data-dir cannot be empty", "directory"]),
         (["--memory", "--data-dir", "x"], ["--memory and --data-dir exclude each other"]),
         (["--prot", "5672"], ["--prot", "did you mean --port?"]),
-        (["--port"], ["--port needs a value", "65535"]),
+        (["--port"], ["--port requires a value", "65535"]),
         (["--config", "/nowhere/leveret.toml"], ["/nowhere/leveret.toml"]),
         (["--data-dir", "/dev/null/data"], ["/dev/null/data", "--data-dir"]),
     ],

@@ -32,7 +32,7 @@ def test_status(tmp_path: Path) -> None:
     assert (refused.returncode, refused.stderr) == (1, "leveret: seconds: expected 1 to 60\n")
     connection.close()
     assert server.stop() == 0
-    assert "only a running one can do this" in leveret("status", "--data-dir", str(tmp_path)).stderr
+    assert "this command needs one" in leveret("status", "--data-dir", str(tmp_path)).stderr
 
 
 def test_a_stall_is_counted_and_told(tmp_path: Path) -> None:
