@@ -137,7 +137,7 @@ def test_a_queue_that_was_made_anew(http: Http, path: str) -> None:
     http.ask("GET", f"{path}?after={after}").expect(404)
     declare(http, QUEUE)
     found: Any = http.ask("GET", f"{path}?after={after}").expect(400).json
-    assert "made anew" in found["reason"]
+    assert "declared again" in found["reason"]
 
 
 def test_who_may_read_may_look(managed: leveret.Broker, http: Http, path: str) -> None:

@@ -53,9 +53,9 @@ def test_a_bad_pattern_is_told_and_applies_to_nothing(vhost: VirtualHost) -> Non
     vhost.set_operator_policy(policy(BAD))
     broker_of(vhost).finish()
     assert [int(vhost.queues[name].settings.max_length) for name in (ENDLESS, "aa", "b")] == [-1, 5, -1]
-    assert [text.split(" cannot ")[0] for text in vhost.broker.explanations] == [
-        f"the pattern '{BAD}' of a policy",
-        f"the pattern '{BAD}' of an operator policy",
+    assert [text.split(" takes ")[0] for text in vhost.broker.explanations] == [
+        f"a search of '{ENDLESS}' for the pattern '{BAD}' of a policy",
+        f"a search of '{ENDLESS}' for the pattern '{BAD}' of an operator policy",
     ]
 
 

@@ -78,13 +78,13 @@ def test_sizes(text: str, value: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "5x", "-5m", "m", "1.s", "٣m", "1h 5m"])
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="no duration"):
+    with pytest.raises(typer.BadParameter, match="is not a duration"):
         seconds(text, "--older")
 
 
 @pytest.mark.parametrize("text", ["", "k", "-5", "1.5k", "5 k", "5t", "٣"])
 def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="no size"):
+    with pytest.raises(typer.BadParameter, match="is not a size"):
         size(text, "--larger")
 
 
