@@ -299,6 +299,6 @@ def test_a_data_directory_that_cannot_be_trusted(
     before = sorted(path.name for path in found.iterdir())
     options = ("--data-dir", str(found)) if is_named else ()
     told = sentence(run(*given, *options, cwd=found.parent), 2 if words == ("serve",) else 1)
-    assert ("everybody may write to" if is_named else "belongs to the user 'nobody'") in told
+    assert ("any user can write to" if is_named else "belongs to the user 'nobody'") in told
     assert sorted(path.name for path in found.iterdir()) == before
     found.rename(data)

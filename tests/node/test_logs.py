@@ -87,7 +87,7 @@ def test_a_level_changes_while_the_broker_runs(tmp_path: Path) -> None:
     control, log = tmp_path / "control", tmp_path / "log"
     server = Server.start("--memory", "--control", str(control), "--log-level", "error", log=log)
     knock(server)
-    assert logs_level(control, "connection", "debug").stdout == "The level of connection is debug now.\n"
+    assert logs_level(control, "connection", "debug").stdout == "The log level of connection is now debug.\n"
     assert "leveret.connection" not in log.read_text()
     knock(server)
     assert "leveret.connection" in entries(log, lambda text: "leveret.connection" in text)

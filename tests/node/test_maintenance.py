@@ -101,7 +101,7 @@ def test_damage_is_told(server: Server, tmp_path: Path) -> None:
     first, last = result.stderr.splitlines()
     assert first.startswith(f"{data}: chunk ")
     assert first.endswith("checksum does not match")
-    assert last.startswith("leveret: there is damage")
+    assert last.startswith("leveret: some data is damaged")
     assert "19 messages" in result.stdout
 
 
@@ -115,7 +115,7 @@ def test_a_file_that_is_damaged_itself(server: Server, tmp_path: Path) -> None:
     result = run("check", "--data-dir", str(data))
     assert result.returncode == 1
     assert "the file: " in result.stderr
-    assert result.stderr.splitlines()[-1].startswith("leveret: the file is damaged; the next start makes a new one")
+    assert result.stderr.splitlines()[-1].startswith("leveret: the database file is damaged; the next start copies")
     assert "Traceback" not in result.stderr
 
 
@@ -129,7 +129,7 @@ def test_a_broker_starts_from_what_is_left(server: Server, tmp_path: Path, page:
         file.write(b"\xff" * PAGE_BYTES)
     checked = run("check", "--data-dir", str(data))
     assert checked.returncode == 1
-    assert checked.stderr.splitlines()[-1].startswith("leveret: the file is damaged; the next start makes a new one")
+    assert checked.stderr.splitlines()[-1].startswith("leveret: the database file is damaged; the next start copies")
     assert not list(data.glob(f"{FILE_NAME}.damaged-*"))
     for start in range(2):
         server = Server.start("--data-dir", str(data))

@@ -70,7 +70,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 def test_a_queue_is_paused_changed_and_resumed_and_keeps_that_over_a_restart(place: Place) -> None:
     assert place.run("queues", "pause", "orders") == "Paused queue 'orders'.\n"
     assert (
-        place.run("queues", "rate", "orders", "50", "--burst", "3") == "Queue 'orders' delivers 50 messages a second.\n"
+        place.run("queues", "rate", "orders", "50", "--burst", "3")
+        == "Queue 'orders' delivers at most 50 messages per second.\n"
     )
     changed = place.run("queues", "set", "orders", "x-max-length=5", "x-hold-until-header=eta")
     assert changed == "Queue 'orders' has 5 changed arguments.\n"
@@ -117,7 +118,7 @@ def test_held_messages_are_listed_and_dropped(place: Place) -> None:
     lines = place.run("queues", "held", "orders", "--limit", "2").splitlines()
     assert [line.split("\t")[0] for line in lines] == ["id", found[0]["id"], found[1]["id"]]
     gone = place.run("queues", "drop-held", "orders", found[0]["id"], found[2]["id"])
-    assert gone == "Dropped 2 messages of queue 'orders'.\n"
+    assert gone == "Deleted 2 messages from queue 'orders'.\n"
     again = place.refused("queues", "drop-held", "orders", found[0]["id"])
     assert again == f"leveret: the queue holds no message '{found[0]['id']}'\n"
     assert place.show()["messages_held"] == 1
@@ -171,4 +172,4 @@ def test_a_rate_has_to_be_said() -> None:
     for words in ((), ("5", "--restore"), ("--unlimited", "--restore"), ("5", "--unlimited")):
         result = leveret("queues", "rate", "orders", *words)
         assert result.returncode == 2
-        assert "say how many messages a second" in result.words()
+        assert "per second, --unlimited or --restore" in result.words()

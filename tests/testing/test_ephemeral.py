@@ -287,7 +287,7 @@ def test_a_pipe_that_was_closed_before() -> None:
         assert process.wait() == 0
         assert process.popen.stderr is not None
         with process.popen.stderr as errors:
-            assert "standard input is a pipe that is closed already" in errors.read()
+            assert "standard input is a closed pipe" in errors.read()
 
 
 def test_it_says_nothing_of_a_pipe_that_is_closed_later() -> None:

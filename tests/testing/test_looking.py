@@ -510,12 +510,12 @@ def test_wait_for_what_does_not_come(broker: leveret.Broker, clients: Connect) -
         (lambda: broker.wait_for("none", timeout=0), "1 ready in queue 'none'"),
         (lambda: broker.wait_for("q", unacked=1, timeout=0), "1 unacked in queue 'q'"),
         (lambda: broker.wait_for("q", unacked=2, consumers=3, timeout=0), "2 unacked and 3 consumers in queue 'q'"),
-        (lambda: broker.wait_for_published(2, timeout=0), "wait_for_published: 2 to any exchange has"),
-        (lambda: broker.wait_for_published(exchange="e", timeout=0), "1 to exchange 'e' has"),
-        (lambda: broker.wait_for_published(routing_key="k", timeout=0), "1 to routing key 'k' has"),
+        (lambda: broker.wait_for_published(2, timeout=0), "wait_for_published: 2 to any exchange did not happen"),
+        (lambda: broker.wait_for_published(exchange="e", timeout=0), "1 to exchange 'e' did not happen"),
+        (lambda: broker.wait_for_published(routing_key="k", timeout=0), "1 to routing key 'k' did not happen"),
         (
             lambda: broker.wait_for_published(exchange="e", routing_key="k", timeout=0),
-            "exchange 'e' with routing key 'k' has",
+            "exchange 'e' with routing key 'k' did not happen",
         ),
     ):
         with pytest.raises(WaitTimeout, match=text):
