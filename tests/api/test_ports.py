@@ -135,7 +135,7 @@ def test_probes_need_no_login(tmp_path: Path) -> None:
     with pika.BlockingConnection(pika.URLParameters(server.url)):
         assert nobody.ask("GET", "leveret/ready").expect(503).json == {
             "status": "failed",
-            "reason": "there are 1 connections, as many as may be",
+            "reason": "the limit of 1 connections is reached",
         }
         assert nobody.ask("GET", "leveret/live").status == 200
     server.stop()

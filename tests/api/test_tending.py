@@ -147,9 +147,9 @@ def test_arguments_are_changed_and_restored(managed: leveret.Broker, http: Http,
 @pytest.mark.parametrize(
     ("method", "what", "body", "reason"),
     [
-        ("PUT", "arguments", {"x-max-priority": 3}, "x-max-priority cannot change while there is the queue"),
+        ("PUT", "arguments", {"x-max-priority": 3}, "x-max-priority cannot change on an existing queue"),
         ("PUT", "arguments", {"x-max-length": "many"}, "x-max-length cannot be"),
-        ("PUT", "arguments", {"nonsense": 1}, "'nonsense' is not known"),
+        ("PUT", "arguments", {"nonsense": 1}, "'nonsense' is unknown"),
         ("PUT", "arguments", {}, "the body must be an object of arguments"),
         ("PUT", "arguments", [], "expected object, got array"),
         ("PUT", "rate", {"rate": 0}, "x-delivery-rate cannot be 0"),

@@ -198,7 +198,7 @@ def test_a_queue_that_was_made_anew(http: Http) -> None:
     http.ask("DELETE", f"queues/{VHOST}/gone").expect(204)
     http.ask("GET", path).expect(404)
     http.ask("PUT", f"queues/{VHOST}/gone", {}).expect(201)
-    assert b"made anew" in http.ask("GET", path).expect(400).body
+    assert b"declared again" in http.ask("GET", path).expect(400).body
     http.ask("DELETE", f"queues/{VHOST}/gone").expect(204)
 
 

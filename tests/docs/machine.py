@@ -101,7 +101,7 @@ class Machine:
             assert of_unit("ExecReload") == "/bin/kill -HUP $MAINPID"
             assert self.server is not None
             self.server.process.send_signal(signal.SIGHUP)
-            eventually(lambda: "read the certificate" in (self.root / "log").read_text())
+            eventually(lambda: "reloaded the certificate" in (self.root / "log").read_text())
         else:
             assert verb in ("daemon-reload", "stop")
 
