@@ -332,7 +332,7 @@ def test_reading_what_is_not_there_makes_nothing(data: Path) -> None:
 @pytest.mark.parametrize("arguments", [("users", "add", "bob", "secret"), ("vhosts", "add", "v"), ("users", "list")])
 def test_no_data_is_made_where_nobody_has_named_a_place(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     text = refused(process(*arguments, prepare=lambda: os.chdir(tmp_path)))
-    assert text.startswith("there is no data and no broker in 'leveret-data' here; say where with --data-dir")
+    assert text.startswith("there is no data and no broker in 'leveret-data' here; name a broker with --data-dir")
     assert list(tmp_path.iterdir()) == []
     if arguments[1] == "add":
         good(process(*arguments, "--data-dir", "leveret-data", prepare=lambda: os.chdir(tmp_path)))
