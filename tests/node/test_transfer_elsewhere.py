@@ -395,7 +395,7 @@ class Answering:
         (b"404 Not Found\r\nContent-Length: 2\r\n\r\n{}", "this command needs a Leveret broker"),
         (b"200 OK\r\nContent-Length: 2\r\n\r\n[]", "this command needs a Leveret broker"),
         (b"200 OK\r\nContent-Length: 2\r\n\r\n\n\n", "this command needs a Leveret broker"),
-        (b"200 OK\r\nContent-Length: 9\r\n\r\n{}", " the connection before its answer was complete"),
+        (b"200 OK\r\nContent-Length: 9\r\n\r\n{}", " closed the connection "),
     ],
 )
 def test_what_is_no_broker(answer: bytes, text: str) -> None:
