@@ -377,7 +377,7 @@ def test_an_export_that_fails_leaves_the_old_file(
     file = tmp_path / "found.jsonl"
     file.write_text("old")
     assert "no queue 'nothing'" in refused(run("messages", "search", "nothing", "--export", str(file), *where))
-    assert "there is no field 'x'" in refused(
+    assert "unknown field 'x'" in refused(
         run("messages", "search", "q", "--where", "x=1", "--export", str(file), *where)
     )
     assert file.read_text() == "old"
@@ -451,13 +451,13 @@ def test_dead_letters_go_home(run: Forked, where: tuple[str, ...], channel: Any)
     letters(channel)
     redrive = ("messages", "redrive", "other")
     counted = (
-        "10 of 11 messages of queue 'other' would be sent back; 1 skipped: it does not say in which queue it died.\n"
+        "10 of 11 messages of queue 'other' would be sent back; 1 skipped: it does not name the queue in which it died.\n"
     )
     assert good(run(*redrive, "--dry-run", *where)) == counted
     some = run(*redrive, "--died-in", "work", "--died", "rejected", "--where", "headers.n<3", "--yes", *where)
     assert good(some) == "Sent 3 messages of queue 'other' back.\n"
     assert good(run(*redrive, "--yes", *where)) == (
-        "Sent 7 messages of queue 'other' back; 1 skipped: it does not say in which queue it died.\n"
+        "Sent 7 messages of queue 'other' back; 1 skipped: it does not name the queue in which it died.\n"
     )
     assert numbers(run, "work", *where) == list(range(10))
     assert "   sent back once\n" in good(run("messages", "peek", "work", "--limit", "1", *where), r".*\n")
@@ -547,7 +547,7 @@ def test_what_the_broker_refuses(run: Forked, where: tuple[str, ...], channel: A
     assert "there is no queue 'nowhere'" in at("move", "q", "--to", "nowhere", "--all", "--yes")
     assert "there is no exchange 'nowhere'" in at("copy", "q", "--to-exchange", "nowhere", "--all", "--yes")
     assert "requeue to put them at its end" in at("move", "q", "--to", "q", "--all", "--yes")
-    assert "there is no field 'bodies'" in at("search", "q", "--where", "bodies=1")
+    assert "unknown field 'bodies'" in at("search", "q", "--where", "bodies=1")
     assert "is not a regular expression" in at("search", "q", "--pattern", "(")
     assert "not a place from an earlier answer" in at("delete", "q", "--all", "--from", "x", "--yes")
     assert "a path may have names" in at("search", "q", "--where", "json:$..id exists")

@@ -228,7 +228,7 @@ def test_a_directory_that_was_only_found(foreign: Path) -> None:
     found = foreign.rename(foreign.parent / "leveret-data")
     text = refused(process("users", "add", "alice", "secret", prepare=lambda: os.chdir(found.parent)))
     assert text == (
-        "'leveret-data' belongs to the user 'nobody', and was only found here; if it is meant, say so with "
+        "'leveret-data' belongs to the user 'nobody', and was not named explicitly; to use it, give "
         "--data-dir leveret-data"
     )
     good(

@@ -114,7 +114,7 @@ class Conversation(Party, Sink):
         """The login was refused. reason: for the log."""
 
     @abstractmethod
-    def set_in_flow(self, paced: bool) -> None:
+    def set_in_flow(self, is_in_flow: bool) -> None:
         """Stop or resume processing input."""
 
     def seems_alive(self, now_ms: int) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.turn.alarms import DISK
+from leveret.node.monitors.monitor import Monitor
 from leveret.server.driver import Driver
 from leveret.store.files import make_nameless, private
 
@@ -96,22 +97,22 @@ def _remove(path: Path) -> None:
         log.warning("cannot remove %s: %s", path, error.strerror)
 
 
-class DiskMonitor:
+class DiskMonitor(Monitor):
     """Watches the disk of one data directory. limit: bytes that should stay free, 0 for no limit.
 
     A failed commit raises the alarm in any case.
     """
 
     def __init__(self, driver: Driver, store: DiskLog, directory: Path, limit: int) -> None:
-        self._driver = driver
+        super().__init__(driver)
         self._store = store
         self._directory = directory
         self._limit = limit
+        self._free = 0
         self._is_low = False
         self._has_failed = False
         self._reserve = 0  # its size in bytes
         self._has_room = False  # an attempt to write succeeded since the last failure
-        self._timer: asyncio.TimerHandle | None = None
         self._trial: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -121,12 +122,12 @@ class DiskMonitor:
             log.warning("no space for a reserve in %s: publishers are blocked until there is", self._directory)
             self._begin_trials()
         if self._limit:
-            self._look()
+            super().start()
+            self.check()
 
     def stop(self) -> None:
         """Stop monitoring."""
-        if self._timer is not None:
-            self._timer.cancel()
+        super().stop()
         if self._trial is not None:
             self._trial.cancel()
 
@@ -148,7 +149,12 @@ class DiskMonitor:
         if self._trial is None:
             self._trial = self._driver.loop.create_task(self._try())
 
-    def _look(self) -> None:
+    def delay_s(self) -> float:
+        """Seconds from now until the next check."""
+        return interval_s(self._free, self._limit, self._is_low)
+
+    def check(self) -> None:
+        """Compare the free space with the limit, and raise or end the alarm."""
         free = free_bytes(self._directory)
         if free is not None:
             free += self._reserve
@@ -164,22 +170,23 @@ class DiskMonitor:
                 log.warning("%.1f MB free for %s again", free / 1e6, self._directory)
             self._is_low = is_low
             self._show()
-        delay_s = interval_s(free or 0, self._limit, self._is_low)
-        self._timer = self._driver.loop.call_later(delay_s, self._look)
+        self._free = free or 0
 
     async def _try(self) -> None:
         """Try to write periodically; when that succeeds, let the log retry."""
-        while self._has_failed:
-            await asyncio.sleep(ALARMED_S)
-            size = max(PROBE_MIN, min(2 * self._store.failed_bytes, PROBE_MAX))
-            if await self._driver.loop.run_in_executor(None, self._has_space, size):
-                self._driver.refresh_clock()
-                self._has_room = True
-                self._store.try_again()
-                if not self._store.failed_bytes:
-                    self.committed()
-                self._driver.turn()
-        self._trial = None
+        try:
+            while self._has_failed:
+                await asyncio.sleep(ALARMED_S)
+                size = max(PROBE_MIN, min(2 * self._store.failed_bytes, PROBE_MAX))
+                if await self._driver.loop.run_in_executor(None, self._has_space, size):
+                    self._driver.refresh_clock()
+                    self._has_room = True
+                    self._store.try_again()
+                    if not self._store.failed_bytes:
+                        self.committed()
+                    self._driver.turn()
+        finally:
+            self._trial = None
 
     def _has_space(self, size: int) -> bool:
         """Whether there is space for a reserve and this many bytes. Blocks."""

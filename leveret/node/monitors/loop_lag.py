@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from typing import Final
 
 from leveret.core.turn.lag import STALL_US
+from leveret.node.monitors.monitor import Monitor
 from leveret.server.driver import Driver
 
 LAG_S: Final = 1.0
@@ -18,30 +18,24 @@ WARN_S: Final = 10.0  # between two warnings
 log = logging.getLogger("leveret.lag")
 
 
-class LagMonitor:
+class LagMonitor(Monitor):
     """The driver records the duration of its turns. Other work that blocks the loop shows as a late timer."""
 
     def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+        super().__init__(driver)
         self._due_s = 0.0
         self._quiet_until_s = 0.0
-        self._timer: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        """Start checking every second."""
+    def delay_s(self) -> float:
+        """Seconds from now until the next check."""
         self._due_s = time.monotonic() + LAG_S
-        self._timer = self._driver.loop.call_later(LAG_S, self._look)
+        return LAG_S
 
-    def stop(self) -> None:
-        """Stop monitoring."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _look(self) -> None:
-        now_s, due_s = time.monotonic(), self._due_s
-        self.start()
+    def check(self) -> None:
+        """Compare the time with that for which this check was planned."""
+        now_s = time.monotonic()
         lag = self._driver.broker.lag
-        late_us = int((now_s - due_s) * 1_000_000)
+        late_us = int((now_s - self._due_s) * 1_000_000)
         if late_us > LATE_US and late_us > lag.second_us and not self._driver.is_busy:
             lag.note(late_us)
         if lag.second_us > WARN_US and now_s >= self._quiet_until_s:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ import psutil
 
 from leveret.core.turn.alarms import MEMORY
 from leveret.node.allocator import give_back_memory
+from leveret.node.monitors.monitor import Monitor
 from leveret.server.driver import Driver
 
 MEMORY_S: Final = 1.0
@@ -18,27 +18,26 @@ MEMORY_S: Final = 1.0
 log = logging.getLogger("leveret.alarms")
 
 
-class MemoryMonitor:
+class MemoryMonitor(Monitor):
     """Watches this process. share: of total memory, above which publishers are blocked; 0 for no limit."""
 
     def __init__(self, driver: Driver, share: float) -> None:
-        self._driver = driver
+        super().__init__(driver)
         self._limit = int(share * total_memory())
         self._is_high = False
-        self._timer: asyncio.TimerHandle | None = None
+
+    def delay_s(self) -> float:
+        """Seconds from now until the next check."""
+        return MEMORY_S
 
     def start(self) -> None:
         """Check now, and then every second."""
         if self._limit:
-            self._look()
+            super().start()
+            self.check()
 
-    def stop(self) -> None:
-        """Stop monitoring."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _look(self) -> None:
-        self._timer = self._driver.loop.call_later(MEMORY_S, self._look)  # first: this may fail, and looks again
+    def check(self) -> None:
+        """Compare the memory with the limit, and raise or end the alarm."""
         try:
             used = resident_memory()
             if used >= self._limit and self._is_high:

@@ -82,9 +82,9 @@ class Life(Carrier):
         self.urgent += frame
         self.wake()
 
-    def set_in_flow(self, paced: bool) -> None:
+    def set_in_flow(self, is_in_flow: bool) -> None:
         """Pause a publisher for its queues, or resume it."""
-        self.is_in_flow = paced
+        self.is_in_flow = is_in_flow
         self.wake()
 
     @abstractmethod
