@@ -451,7 +451,8 @@ def test_dead_letters_go_home(run: Forked, where: tuple[str, ...], channel: Any)
     letters(channel)
     redrive = ("messages", "redrive", "other")
     counted = (
-        "10 of 11 messages of queue 'other' would be sent back; 1 skipped: it does not name the queue in which it died.\n"
+        "10 of 11 messages of queue 'other' would be sent back; "
+        "1 skipped: it does not name the queue in which it died.\n"
     )
     assert good(run(*redrive, "--dry-run", *where)) == counted
     some = run(*redrive, "--died-in", "work", "--died", "rejected", "--where", "headers.n<3", "--yes", *where)
