@@ -26,14 +26,14 @@ def test_the_rate_of_a_queue_is_limited_and_its_limit_is_shown(ui: Ui, http: Htt
     page = ui.open("queues/%2F/slow")
     for wanted, shown in (("5", "at most 5.0/s"), ("", None)):
         page.get_by_role("button", name="Limit rate").click()
-        page.get_by_role("dialog").get_by_label("Messages a second").fill(wanted)
+        page.get_by_role("dialog").get_by_label("Messages per second").fill(wanted)
         page.get_by_role("dialog").get_by_role("button", name="Set").click()
         expect(page.get_by_role("dialog")).to_have_count(0)
         tag = page.locator(".tags").get_by_text("at most")
         if shown:
             expect(tag).to_have_text(shown)
             page.get_by_role("button", name="Limit rate").click()
-            expect(page.get_by_role("dialog").get_by_label("Messages a second")).to_have_value(wanted)
+            expect(page.get_by_role("dialog").get_by_label("Messages per second")).to_have_value(wanted)
             page.keyboard.press("Escape")
         else:
             expect(tag).to_have_count(0)

@@ -226,9 +226,9 @@ def test_nothing_moves_while_numbers_change(browser: Browser, shop: Place) -> No
 
 FORMS = {
     "queues": ("Declare a queue", "Arguments", "Durable"),
-    "queues/%2F/orders": ("Limit rate", "Messages a second", None),
+    "queues/%2F/orders": ("Limit rate", "Messages per second", None),
     "admin/parameters": ("Change the name", "Name", None),
-    "admin/users/guest": ("Restrict", "May publish with keys", None),
+    "admin/users/guest": ("Restrict", "May publish with matching keys", None),
 }
 """Addresses, a button that opens a form, and a field and a box of it."""
 

@@ -3,7 +3,7 @@
  * requests nothing. If the broker cannot be reached, old data stays, and `lostAt` has the time of the last contact.
  */
 import { signal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError, addressOf, get, hasExpired, resume, session } from "./api.js";
 
 const AGAIN_MS = 2000;  // time before reconnecting to the broker
@@ -79,7 +79,7 @@ export function useLive(where, query, { isStill = false } = {}) {
   const [state, setState] = useState({ key: null, where: null, data: undefined, error: null, at: 0 });
   const asked = useRef({ reload: () => {} });
 
-  useEffect(() => {
+  useLayoutEffect(() => {  // requests before the browser paints
     if (key === null) return undefined;
     const abort = new AbortController();
     let isAsking = false;

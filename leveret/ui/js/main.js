@@ -36,11 +36,14 @@ const ELSEWHERE = {
   limits: () => ["admin", "limits"],
 };
 
+/** The pages that are loaded, by the same parts. */
+const pages = {};
+
 function Page() {
   const { names, query } = route.value;
   const elsewhere = ELSEWHERE[names[0]];
   const [kind = "", ...rest] = elsewhere ? elsewhere(names.slice(1)) : names;
-  const [loaded, setLoaded] = useState({});
+  const [loaded, setLoaded] = useState(pages);
   const [error, setError] = useState(null);
   const load = PAGES[kind];
 
@@ -68,7 +71,7 @@ function App() {
   const [error, setError] = useState(null);
   useEffect(() => {
     const start = () => resume().then(() => setError(null), (problem) => (setError(problem), setTimeout(start, 2000)));
-    start();
+    if (session.value === undefined) start();
   }, []);
   if (error) return html`<p class="starting">The broker cannot be reached. Trying again…</p>`;
   if (session.value === undefined) return html`<p class="starting">Leveret</p>`;
@@ -76,7 +79,14 @@ function App() {
   return html`<${Shell}><${Page} /><//>`;
 }
 
-PAGES[route.value.names[0] ?? ""]?.();  // load it while the session is read
+/** Load the first page and read the session at the same time, so that the first drawing shows the page. */
+async function begin() {
+  const first = route.value.names[0] ?? "";
+  const nothing = () => {};  // App and Page try again, and say what is wrong
+  await Promise.all([resume().catch(nothing), PAGES[first]?.().then((module) => (pages[first] = module.default), nothing)]);
+  render(html`<${App} />`, document.getElementById("app"));
+}
+
 follow();
 listenForKeys();
-render(html`<${App} />`, document.getElementById("app"));
+begin();
