@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     import ssl
 
     from leveret.management.recording import Recording
-    from leveret.store.disk import DiskLog
+    from leveret.store.chunk_log import ChunkLog
     from leveret.telemetry.telemetry import Telemetry
 
 BUDGET_SHARE = 0.25  # of all memory, for queued messages
@@ -126,7 +126,7 @@ class Node:
         self._recording: Recording | None = None
         self._telemetry: Telemetry | None = None
 
-    def make_log(self, config: Config) -> MemoryLog | DiskLog:
+    def make_log(self, config: Config) -> MemoryLog | ChunkLog:
         """The log that stores messages and definitions. Raises: StoreError."""
         return MemoryLog() if config.memory else _open_log(Path(config.data_dir), self._wake)
 
@@ -362,17 +362,18 @@ def _claim(directory: Path) -> None:
         raise StartError(f"{error}; {advice}, choose another directory, or use --trust-data-dir") from None
 
 
-def _open_log(directory: Path, wake: Callable[[], None]) -> DiskLog:
+def _open_log(directory: Path, wake: Callable[[], None]) -> ChunkLog:
     """The log of a data directory. On a full disk, it gets the reserved space. Raises: StoreError."""
-    from leveret.store.database import StoreError
-    from leveret.store.disk import DiskLog  # not needed in memory
+    from leveret.store.chunk_log import ChunkLog  # not needed in memory
+    from leveret.store.chunk_store import StoreError
+    from leveret.store.rescue.salvage import open_database
 
     try:
-        return DiskLog(directory, wake)
+        return ChunkLog(open_database(directory), wake)
     except StoreError as error:
         if "full" not in str(error) or not give_up_reserve(directory):
             raise
-        return DiskLog(directory, wake)
+        return ChunkLog(open_database(directory), wake)
 
 
 def _is_persisted(verb: str) -> bool:

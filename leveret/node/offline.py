@@ -14,9 +14,11 @@ from leveret.management.administration import VERBS, Administration
 from leveret.management.importing import import_definitions, tell_of_transient
 from leveret.management.jobs import complete
 from leveret.node.defaults import make_defaults
-from leveret.store.database import FILE_NAME, StoreError
-from leveret.store.disk import DiskLog
+from leveret.store.chunk_log import ChunkLog
+from leveret.store.chunk_store import StoreError
+from leveret.store.database import FILE_NAME
 from leveret.store.owner import as_owner
+from leveret.store.rescue.salvage import open_database
 
 WRITE_S = 30.0  # how long the disk may take
 
@@ -42,7 +44,7 @@ def _perform(directory: Path, verb: str, arguments: dict[str, object]) -> object
     if found is not None and found.is_live:
         raise InvalidError(f"no broker is running on '{directory}', and this command needs one; start it first")
     written = threading.Event()
-    log = DiskLog(directory, written.set)
+    log = ChunkLog(open_database(directory), written.set)
     clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
     broker = Broker(log, log, clock, None, f"leveret@{socket.gethostname()}")
     log.listener = broker.news
@@ -61,7 +63,7 @@ def _perform(directory: Path, verb: str, arguments: dict[str, object]) -> object
     return result
 
 
-def _write(broker: Broker, log: DiskLog, written: threading.Event) -> None:
+def _write(broker: Broker, log: ChunkLog, written: threading.Event) -> None:
     """Wait until all changes are on disk. Raises: AdministrationError."""
     deadline = time.monotonic() + WRITE_S
     while broker.durable_revision < broker.revision:

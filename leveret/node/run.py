@@ -13,7 +13,7 @@ from leveret.node.errors import StartError
 from leveret.node.loading import ConfigError, load, unknown_variables
 from leveret.node.printable import complain
 from leveret.node.serving import serve
-from leveret.store.database import StoreError
+from leveret.store.chunk_store import StoreError
 
 
 def run(options: dict[str, object]) -> int:

@@ -6,31 +6,30 @@ Group commit needs no timer and no size limit: while one group is written, the n
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from leveret.store.database import Database
+from leveret.store.chunk_store import ChunkStore, WriteError
 from leveret.store.group import Group
 
-IDLE_S: Final = 1.0  # without a group, before the file is tidied
+IDLE_S: Final = 1.0  # without a group, before the store is tidied
 
 log = logging.getLogger("leveret.store")
 
 
 class Committer:
-    """Writes groups to a database in its own thread.
+    """Writes groups to a store in its own thread.
 
     notify: called in that thread after each group; it must make the core's thread call results().
     """
 
-    def __init__(self, database: Database, notify: Callable[[], None]) -> None:
-        self._database = database
+    def __init__(self, store: ChunkStore, notify: Callable[[], None]) -> None:
+        self._store = store
         self._notify = notify
         self._groups: SimpleQueue[Group | None] = SimpleQueue()
-        self._is_untidy = True  # the file may have too much free space
+        self._is_untidy = True  # the store may have too much free space
         self._results: SimpleQueue[tuple[Group, str]] = SimpleQueue()
         self._worker = threading.Thread(target=self._run, name="leveret-committer", daemon=True)
         self._worker.start()
@@ -61,7 +60,7 @@ class Committer:
             if group is None:
                 return
             try:
-                self._database.write(group)
+                self._store.write(group)
                 self._results.put((group, ""))
             except Exception as error:  # this thread must survive any error
                 self._results.put((group, str(error) or type(error).__name__))
@@ -72,12 +71,12 @@ class Committer:
                 self._tidy(False)
 
     def _tidy(self, is_idle: bool) -> bool:
-        """Return free space to the disk while there is nothing to write. Returns: whether more is left."""
+        """Return free space to the system while there is nothing to write. Returns: whether more is left."""
         has_more = True
         try:
             while has_more and self._groups.empty():
-                has_more = self._database.tidy(is_idle)
-        except sqlite3.Error as error:
-            log.warning("cannot return free space of the data directory to the disk: %s", error)
+                has_more = self._store.tidy(is_idle)
+        except WriteError as error:
+            log.warning("cannot return free space of %s: %s", self._store.place, error)
             return False  # try again when more is free
         return has_more

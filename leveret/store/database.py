@@ -14,17 +14,19 @@ import fcntl
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Final
 
 from mypy_extensions import mypyc_attr
 
-from leveret.store.chunk import MAX_CHUNK, Counts, DamagedChunk, Head, Place, pack, parse, trim
+from leveret.store.chunk import MAX_CHUNK, DamagedChunk, Head, Place, pack, parse, trim
+from leveret.store.chunk_store import ChunkStore, Found, StoreError, WriteError
 from leveret.store.directory import make_directory
 from leveret.store.files import make_private, private, tighten
 from leveret.store.group import Group
-from leveret.store.rows import pack_counts, pack_places, pack_value, unpack_counts, unpack_places
+from leveret.store.reader import Reader
+from leveret.store.rows import pack_counts, pack_places, pack_value, unpack_places
 from leveret.store.schema import (
     PAGE_BYTES,
     bring_up_to_date,
@@ -37,13 +39,16 @@ from leveret.store.schema import (
     wrong_schema,
 )
 from leveret.store.tables import (
+    UNREADABLE,
     Definitions,
     Gone,
     SetAside,
     bytes_of,
+    is_damage,
     read_aside,
     read_chunk_ids,
     read_counted,
+    read_counts,
     read_definitions,
     read_delivered,
     read_gone,
@@ -56,26 +61,7 @@ FREE_PAGES: Final = 256  # pages that may stay free: 4 MiB
 IDLE_SHARE: Final = 0.25  # or this share of the file, when idle
 BUSY_SHARE: Final = 0.75  # or this share, when busy: then hardly any pages have to be moved
 
-UNREADABLE: Final = (  # error codes for a damaged page
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_IOERR_READ,
-    sqlite3.SQLITE_IOERR_SHORT_READ,
-    sqlite3.SQLITE_IOERR_CORRUPTFS,
-)
-
-DAMAGED: Final = (  # primary error codes for damage; interrupted: by the bound in schema.py
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_NOTADB,
-    sqlite3.SQLITE_ERROR,
-    sqlite3.SQLITE_INTERRUPT,
-)
-
 log = logging.getLogger("leveret.store")
-
-
-@mypyc_attr(native_class=False)
-class StoreError(Exception):
-    """The data directory cannot be used; the text names the reason and the remedy."""
 
 
 @mypyc_attr(native_class=False)
@@ -101,27 +87,11 @@ class DamagedRow(Exception):
         self.chunk_id = chunk_id
 
 
-class Found:
-    """A chunk in the file: its head with the places left, or the damage."""
-
-    __slots__ = ("chunk_id", "damage", "head")
-
-    def __init__(self, chunk_id: int, head: Head, damage: str = "") -> None:
-        self.chunk_id = chunk_id
-        self.head = head
-        self.damage = damage
-
-
-class Database:
-    """The open database of a directory.
-
-    is_new: whether it was created just now. was_clean: whether its last user closed it properly.
-    chunk_count: number of chunks, known once chunks() has begun.
-    damaged_definitions: kind, key and damage of the definitions that definitions() omitted.
-    """
+class Database(ChunkStore):
+    """The open database of a directory. Raises: StoreError."""
 
     def __init__(self, directory: Path) -> None:
-        self.damaged_definitions: list[tuple[str, str, str]] = []
+        super().__init__("the data directory")
         self._misnamed: dict[tuple[str, str], list[int]] = {}  # ids of rows whose kind or key has a wrong type
         path = self._path = directory / FILE_NAME
         try:
@@ -147,7 +117,6 @@ class Database:
         except OSError as refusal:
             text = f"cannot use data directory {directory}: {refusal.strerror}; choose another with --data-dir"
             raise StoreError(text) from None
-        self.chunk_count = 0
         self._has_read = False
         self._aside: dict[int, bool] = {}  # chunks; whether all their messages are gone
         self._noted: set[int] = set()  # at least all chunks with removals
@@ -220,10 +189,7 @@ class Database:
         return read.found
 
     def chunks(self) -> Iterator[Found]:
-        """The heads of all chunks, oldest first, each read on demand. Call it once, and exhaust it.
-
-        Raises: StoreError when the list of chunks cannot be read.
-        """
+        """See ChunkStore. Raises: StoreError."""
         self._has_read = True
         try:
             asides: dict[int, SetAside] = read_aside(self._sql)
@@ -281,16 +247,15 @@ class Database:
     # -- groups
 
     def write(self, group: Group) -> None:
-        """Write a sealed group in one transaction; set aside chunks that turn out to be damaged.
-
-        Raises: sqlite3.Error; then nothing is written.
-        """
+        """Write a sealed group in one transaction; set aside chunks that turn out to be damaged. Raises: WriteError."""
         while True:
             try:
                 return self._write(group)
             except DamagedRow as damage:
                 log.error("chunk %d cannot be read any more, and is set aside: %s", damage.chunk_id, damage)
                 group.aside[damage.chunk_id] = str(damage)
+            except sqlite3.Error as error:
+                raise WriteError(str(error)) from error
 
     def _write(self, group: Group) -> None:
         sql = self._sql
@@ -389,8 +354,14 @@ class Database:
     def tidy(self, is_idle: bool) -> bool:
         """Return up to FREE_PAGES free pages to the disk, if there are too many. Returns: whether more are left.
 
-        Too many: more than FREE_PAGES, and more than IDLE_SHARE or BUSY_SHARE of the file. Raises: sqlite3.Error.
+        Too many: more than FREE_PAGES, and more than IDLE_SHARE or BUSY_SHARE of the file. Raises: WriteError.
         """
+        try:
+            return self._tidy(is_idle)
+        except sqlite3.Error as error:
+            raise WriteError(str(error)) from error
+
+    def _tidy(self, is_idle: bool) -> bool:
         sql = self._sql
         free: int = sql.execute("PRAGMA freelist_count").fetchone()[0]
         pages: int = sql.execute("PRAGMA page_count").fetchone()[0]
@@ -406,12 +377,14 @@ class Database:
         self._is_shorter = True
         return True
 
-    def close(self, delivered: dict[int, int] | None = None) -> None:
-        """Mark a clean end, and close the file.
+    def reader(self, notify: Callable[[], None]) -> Reader:
+        """A reader with a connection of its own, which never has to fetch anything. Raises: StoreError."""
+        reader = Reader(self._path)
+        reader.open()
+        return reader
 
-        delivered: the highest delivered position of each queue. None, from a caller that did not read the messages,
-        leaves the marks unchanged for the next recovery.
-        """
+    def close(self, delivered: dict[int, int] | None = None) -> None:
+        """See ChunkStore."""
         try:
             if delivered is not None:
                 self._sql.execute("BEGIN")
@@ -426,24 +399,6 @@ class Database:
         finally:
             self._sql.close()
             self._lock.close()
-
-
-def read_counts(sql: sqlite3.Connection, chunk_id: int) -> Counts:
-    """The counts of a chunk since it was written; none if they are damaged. Raises: sqlite3.Error."""
-    row = sql.execute("SELECT places FROM counts WHERE chunk = ?", (chunk_id,)).fetchone()
-    if row is None:
-        return {}
-    try:
-        return unpack_counts(bytes_of(row[0]))
-    except DamagedChunk as damage:
-        log.error("the delivery counts of chunk %d cannot be read: %s", chunk_id, damage)
-        return {}
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether an error means that the file is damaged, or that the disk cannot read it."""
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code in UNREADABLE or code & 0xFF in DAMAGED
 
 
 def check_schema(sql: sqlite3.Connection, path: Path) -> None:

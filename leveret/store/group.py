@@ -10,6 +10,7 @@ from mypy_extensions import i64
 from leveret.core.message.message import Message
 from leveret.store.chunk import ALL, ANYWHERE, Entry, Place
 from leveret.store.index import Chunk, Index, Part
+from leveret.store.shards import SHARD_BIT, shard_of_queue
 
 CHUNK_BYTES: Final = 1 << 20  # approximate size of the contents in one chunk
 CHUNK_ENTRIES: Final = 1024  # packing or reading more at once would block the core
@@ -110,7 +111,8 @@ class Group:
     chunks to delete; sparse: chunks to rewrite. aside: damaged chunks to set aside, and the damage of each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shard_count: int = 1) -> None:
+        self._shard_count = shard_count
         self.entries: list[Entry] = []
         self.moved: list[Entry] = []
         self.strips: dict[int, Strip] = {}
@@ -190,7 +192,8 @@ class Group:
 
     def drop_unseen(self, queue_id: int) -> None:
         """Delete a queue when it is unknown which chunks contain its messages."""
-        self._note(ANYWHERE, queue_id, ALL)
+        shard = int(shard_of_queue(queue_id, self._shard_count))
+        self._note(shard << SHARD_BIT | ANYWHERE, queue_id, ALL)
         self.dropped.append(queue_id)
 
     def drop(self, queue_id: int) -> None:
@@ -218,10 +221,26 @@ class Group:
                 index.look(chunk)
         for chunk_id in index.to_write_anew():
             self.sparse[chunk_id] = None
+        if self._shard_count == 1:
+            self._cut(index, self.entries)
+        else:
+            for entries in self._by_shard():
+                self._cut(index, entries)
+
+    def _by_shard(self) -> list[list[Entry]]:
+        """The entries by the shards of their queues."""
+        found: dict[int, list[Entry]] = {}
+        for entry in self.entries:
+            if entry.message is not None:
+                found.setdefault(int(shard_of_queue(entry.queue_id, self._shard_count)), []).append(entry)
+        return list(found.values())
+
+    def _cut(self, index: Index, entries: list[Entry]) -> None:
+        """Form chunks of the entries of a shard."""
         part: list[Entry] = []
         size: i64 = 0
         last: Message | None = None
-        for entry in self.entries:
+        for entry in entries:
             message = entry.message
             if message is None:
                 continue
@@ -238,7 +257,7 @@ class Group:
 
     def _write(self, index: Index, part: list[Entry]) -> None:
         """Form a chunk of entries."""
-        chunk = index.open(index.next_chunk)
+        chunk = index.open(index.next_chunk | int(shard_of_queue(part[0].queue_id, self._shard_count)) << SHARD_BIT)
         for entry in part:
             index.enter(chunk, entry)
         self.written.append((chunk.chunk_id, part))

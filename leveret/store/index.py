@@ -11,6 +11,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from leveret.store.chunk import Place
+from leveret.store.shards import chunk_number
 
 SPARSE: Final = 4  # a chunk with less than 1/SPARSE of its places left is rewritten
 WORTH_IT: Final = 16  # minimum of original places for that
@@ -75,7 +76,7 @@ class Shelf:
 
 
 class Index:
-    """The index of a log. next_chunk: the id of the next chunk to be written."""
+    """The index of a log. next_chunk: the number of the next chunk to be written, in any shard."""
 
     def __init__(self) -> None:
         self.next_chunk = 1
@@ -85,7 +86,7 @@ class Index:
 
     def open(self, chunk_id: int) -> Chunk:
         """Begin a chunk after all others; enter() adds its places."""
-        self.next_chunk = chunk_id + 1
+        self.next_chunk = max(self.next_chunk, int(chunk_number(chunk_id)) + 1)
         return Chunk(chunk_id)
 
     def enter(self, chunk: Chunk, place: Place) -> None:

@@ -54,6 +54,15 @@ class News:
                 listener.fail("confirm durable messages", error)
             self.durable[queue_id] = max(position, self.durable.get(queue_id, 0))
 
+    def tell_fetched(self, queue_id: int) -> None:
+        """Report that messages of a queue have been fetched."""
+        if self.listener is None:
+            return
+        try:
+            self.listener.on_fetched(queue_id)
+        except Exception as error:
+            self.listener.fail("deliver fetched messages", error)
+
     def tell_behind(self, is_behind: bool) -> bool:
         """Report whether too much waits to be written. Returns: whether the listener received it."""
         if self.listener is None:

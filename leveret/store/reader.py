@@ -1,4 +1,4 @@
-"""Reader: reads heads and messages for the core while the committer writes, on its own SQLite connection."""
+"""Reader: reads messages for the core while the committer writes, on its own SQLite connection."""
 
 from __future__ import annotations
 
@@ -6,32 +6,21 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from librt.strings import read_i64_be
-from mypy_extensions import i64
-
-from leveret.core.message.message import Message
+from leveret.core.message.log import Unreadable
 from leveret.store.chunk import ANY, DamagedChunk, Head, Label, parse
-from leveret.store.database import FILE_NAME, StoreError, is_damage, read_counts
+from leveret.store.chunk_store import ChunkReader, Messages, StoreError
 from leveret.store.schema import connect
-from leveret.store.tables import bytes_of
+from leveret.store.tables import bytes_of, is_damage, read_counts
 
 READ_S: Final = 5.0  # maximum wait of a read for a lock
 FEW: Final = 8  # up to one message in FEW is read alone, otherwise the whole chunk
 
 
-class Messages:
-    """The messages of some labels; None for an unreadable one. damage: the reason, or an empty string."""
+class Reader(ChunkReader):
+    """Reads committed data in a database file."""
 
-    def __init__(self) -> None:
-        self.found: list[Message | None] = []
-        self.damage = ""
-
-
-class Reader:
-    """Reads committed data in the database of a directory."""
-
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / FILE_NAME
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._sql: sqlite3.Connection | None = None
 
     def open(self) -> None:
@@ -42,11 +31,34 @@ class Reader:
             self.close()
             raise StoreError(f"cannot read {self._path}: {error}") from None
 
-    def begin(self) -> None:
-        """Begin a snapshot until end(), since the committer may rewrite a chunk. Raises: sqlite3.Error."""
-        self._open().execute("BEGIN")
+    def load(self, chunk_id: int, head: Head, labels: list[Label]) -> Messages:
+        """See ChunkReader. Raises: StoreError."""
+        try:
+            return read_messages(self._open(), chunk_id, head, labels)
+        except sqlite3.Error as error:  # not damage: do not give up messages that are unreadable for now
+            raise StoreError(f"cannot read the messages in {self._path}: {error}") from None
 
-    def end(self) -> None:
+    def read(self, chunk_id: int, queue_id: int, wanted: list[int]) -> Messages:
+        """See ChunkReader. Raises: Unreadable."""
+        messages = Messages()
+        try:
+            sql = self._open()
+            sql.execute("BEGIN")  # a snapshot, since the committer may rewrite the chunk
+            head: Head = read_head(sql, chunk_id, queue_id)
+            head.keep(wanted)
+            messages = read_messages(sql, chunk_id, head, head.labels)
+        except DamagedChunk as broken:
+            messages.damage = str(broken)
+        except sqlite3.Error as error:
+            messages.damage = str(error)
+            if not is_damage(error):
+                raise Unreadable(f"{len(wanted)} messages cannot be read now: {error}") from None
+        finally:
+            self._end()
+        messages.damage = messages.damage or "the messages are missing"
+        return messages
+
+    def _end(self) -> None:
         """End the snapshot. If that fails, close the connection; the next read opens another one."""
         if self._sql is None:
             return
@@ -56,17 +68,6 @@ class Reader:
         except sqlite3.Error:
             self._sql.close()
             self._sql = None
-
-    def head(self, chunk_id: int, queue_id: int = ANY) -> Head:
-        """The head of a chunk for one queue or all, including removed messages, with the counts noted since.
-
-        Raises: DamagedChunk, sqlite3.Error.
-        """
-        return read_head(self._open(), chunk_id, queue_id)
-
-    def messages(self, chunk_id: int, head: Head, labels: list[Label]) -> Messages:
-        """The messages of labels of a head. Raises: sqlite3.Error for errors other than damage."""
-        return read_messages(self._open(), chunk_id, head, labels)
 
     def _open(self) -> sqlite3.Connection:
         if self._sql is None:
@@ -82,7 +83,10 @@ class Reader:
 
 
 def read_head(sql: sqlite3.Connection, chunk_id: int, queue_id: int = ANY) -> Head:
-    """As Reader.head()."""
+    """The head of a chunk for one queue or all, including removed messages, with the counts noted since.
+
+    Raises: DamagedChunk, sqlite3.Error.
+    """
     row = sql.execute("SELECT head FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
     if row is None:
         raise DamagedChunk("the chunk is missing")
@@ -92,8 +96,9 @@ def read_head(sql: sqlite3.Connection, chunk_id: int, queue_id: int = ANY) -> He
 
 
 def read_messages(sql: sqlite3.Connection, chunk_id: int, head: Head, labels: list[Label]) -> Messages:
-    """As Reader.messages()."""
+    """The messages of labels of a head. Raises: sqlite3.Error for errors other than damage."""
     result = Messages()
+    result.labels = labels
     data: bytes | None = None
     if len(labels) * FEW > head.count:
         try:
@@ -126,13 +131,3 @@ def _piece(sql: sqlite3.Connection, chunk_id: int, label: Label) -> bytes:
     with sql.blobopen("chunks", "data", chunk_id, readonly=True) as blob:
         blob.seek(min(int(label.start), len(blob)))
         return blob.read(int(label.length))
-
-
-def unpack_positions(positions: bytes) -> list[int]:
-    """Decode a list of positions, 8 bytes each."""
-    found: list[int] = []
-    pos: i64 = 0
-    while pos < len(positions):
-        found.append(int(read_i64_be(positions, pos)))
-        pos += 8
-    return found

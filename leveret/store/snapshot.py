@@ -10,7 +10,8 @@ from pathlib import Path
 from leveret.core.definition.log import DefinitionLog
 from leveret.core.message.log import Recovered
 from leveret.store.chunk import DamagedChunk, Head, Label
-from leveret.store.database import LOCK_NAME, DirectoryInUse, StoreError
+from leveret.store.chunk_store import StoreError
+from leveret.store.database import LOCK_NAME, DirectoryInUse
 from leveret.store.owner import as_owner
 from leveret.store.reader import read_head, read_messages
 from leveret.store.rescue.maintenance import open_data

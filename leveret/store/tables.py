@@ -6,11 +6,28 @@ reported. Start, export and check all read the file with these functions.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from typing import Any, Final
 
-from leveret.store.chunk import ANYWHERE, MAX_CHUNK, MAX_POSITION, DamagedChunk
+from leveret.store.chunk import ANYWHERE, MAX_CHUNK, MAX_POSITION, Counts, DamagedChunk
 from leveret.store.rows import unpack_counts, unpack_places, unpack_value
+
+UNREADABLE: Final = (  # error codes for a damaged page
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_IOERR_READ,
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+    sqlite3.SQLITE_IOERR_CORRUPTFS,
+)
+
+DAMAGED: Final = (  # primary error codes for damage; interrupted: by the bound in schema.py
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_INTERRUPT,
+)
+
+log = logging.getLogger("leveret.store")
 
 _NAMES: Final = {int: "a number", float: "a number", str: "a text", bytes: "bytes"}
 
@@ -102,6 +119,18 @@ def read_counted(sql: sqlite3.Connection) -> list[int]:
     return [row[0] for row in sql.execute("SELECT chunk FROM counts")]
 
 
+def read_counts(sql: sqlite3.Connection, chunk_id: int) -> Counts:
+    """The counts of a chunk since it was written; none if they are damaged. Raises: sqlite3.Error."""
+    row = sql.execute("SELECT places FROM counts WHERE chunk = ?", (chunk_id,)).fetchone()
+    if row is None:
+        return {}
+    try:
+        return unpack_counts(bytes_of(row[0]))
+    except DamagedChunk as damage:
+        log.error("the delivery counts of chunk %d cannot be read: %s", chunk_id, damage)
+        return {}
+
+
 def read_damaged_counts(sql: sqlite3.Connection) -> list[tuple[str, str]]:
     """Chunk and damage of unreadable counts. Raises: sqlite3.Error."""
     damaged: list[tuple[str, str]] = []
@@ -127,6 +156,12 @@ def read_delivered(sql: sqlite3.Connection) -> tuple[dict[int, int], list[int]]:
             marks[queue_id] = MAX_POSITION
             unknown.append(queue_id)
     return marks, unknown
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error means that the file is damaged, or that the disk cannot read it."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code in UNREADABLE or code & 0xFF in DAMAGED
 
 
 def text_of(value: object) -> str:

@@ -17,7 +17,7 @@ from leveret.store.memory import Kept, MemoryLog
 from leveret.testing.protocol import EmbeddedProtocol
 
 if TYPE_CHECKING:
-    from leveret.store.disk import DiskLog
+    from leveret.store.chunk_log import ChunkLog
 
 
 class SwitchedAuthenticator:
@@ -64,7 +64,7 @@ class EmbeddedNode(Node):
         self.driver.skipped_ms = skipped_ms
         self.driver.refresh_clock()
 
-    def make_log(self, config: Config) -> MemoryLog | DiskLog:
+    def make_log(self, config: Config) -> MemoryLog | ChunkLog:
         """A log that the next node can take over. Raises: StoreError."""
         return MemoryLog(kept=self._kept) if config.memory else super().make_log(config)
 

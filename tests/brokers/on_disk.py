@@ -8,17 +8,18 @@ from typing import Final
 
 from leveret.core.broker import Broker
 from leveret.core.turn.clock import Clock
-from leveret.store.disk import LOAD_BYTES, DiskLog
+from leveret.store.chunk_log import LOAD_BYTES, ChunkLog
+from leveret.store.rescue.salvage import open_database
 
 PATIENCE_S: Final = 60
 
 
 class OnDisk:
-    """What its log writes has happened for the broker once somebody waits for it. load_bytes: of DiskLog."""
+    """What its log writes has happened for the broker once somebody waits for it. load_bytes: of ChunkLog."""
 
     def __init__(self, directory: Path, clock: Clock, seed: int = 1, load_bytes: int = LOAD_BYTES) -> None:
         self.committed: SimpleQueue[None] = SimpleQueue()
-        self.log = DiskLog(directory, lambda: self.committed.put(None), load_bytes)
+        self.log = ChunkLog(open_database(directory), lambda: self.committed.put(None), load_bytes)
         self.broker = Broker(self.log, self.log, clock, seed=seed, node="test")
         self.log.listener = self.broker.news
         try:

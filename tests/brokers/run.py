@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from leveret.core.turn.clock import Clock
-from leveret.store.disk import LOAD_BYTES
+from leveret.store.chunk_log import LOAD_BYTES
 from leveret.wire.fields import Table, long, longstr
 from leveret.wire.methods import BasicGet, BasicPublish
 from leveret.wire.properties import BasicProperties

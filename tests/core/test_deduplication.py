@@ -18,7 +18,7 @@ from leveret.core.message.destination import give_up
 from leveret.core.message.message import Message, address
 from leveret.core.queue.dead_letter import RETRY_MS
 from leveret.core.turn.work import PIECE
-from leveret.store.disk import LOAD_BYTES
+from leveret.store.chunk_log import LOAD_BYTES
 from leveret.store.memory import MemoryLog
 from leveret.wire.content import make_content
 from leveret.wire.fields import Field, Table, boolean, long, longstr, signedint

@@ -17,8 +17,10 @@ from leveret.core.message.message import Message, address
 from leveret.core.policy.arguments import QueueSettings
 from leveret.core.turn.clock import Clock
 from leveret.core.turn.work import LETTER, PIECE, TURN
-from leveret.store.disk import LOAD_BYTES, DiskLog
+from leveret.store.chunk_log import LOAD_BYTES, ChunkLog
+from leveret.store.database import Database
 from leveret.store.memory import MemoryLog
+from leveret.store.rescue.salvage import open_database
 from leveret.wire.content import make_content
 from leveret.wire.fields import FLOAT64, INT8, INT16, UINT8, UINT16, UINT32, Field, Table, array, boolean, long, longstr
 from leveret.wire.methods import (
@@ -408,7 +410,7 @@ class Disk:
 
     def __init__(self, directory: Path, now_ms: int, load_bytes: int = LOAD_BYTES) -> None:
         self._done: SimpleQueue[None] = SimpleQueue()
-        self.log = DiskLog(directory, lambda: self._done.put(None), load_bytes)
+        self.log = ChunkLog(open_database(directory), lambda: self._done.put(None), load_bytes)
         self.broker = Broker(self.log, self.log, Clock(5_000_000, 5_000_000 + now_ms), seed=1, node="test")
         self.log.listener = self.broker.news
         self.recovered = self.broker.recover()
@@ -424,8 +426,9 @@ class Disk:
         """Lose everything that is not on disk."""
         if self.log._committer is not None:
             self.log._committer.close()
-        self.log._database._sql.close()
-        self.log._database._lock.close()
+        assert isinstance(self.log._store, Database)
+        self.log._store._sql.close()
+        self.log._store._lock.close()
 
 
 @pytest.fixture(params=["killed", "stopped"])

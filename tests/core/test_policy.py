@@ -15,7 +15,8 @@ from leveret.core.policy.matching import Matcher
 from leveret.core.policy.policy import APPLY_TO, Policies, Policy, PolicyError
 from leveret.core.turn.clock import Clock
 from leveret.core.vhost import VirtualHost
-from leveret.store.disk import DiskLog
+from leveret.store.chunk_log import ChunkLog
+from leveret.store.rescue.salvage import open_database
 from leveret.wire.fields import Table, long, longstr
 from leveret.wire.methods import (
     BasicAck,
@@ -428,9 +429,9 @@ def test_the_argument_is_heard_before_the_policy() -> None:
 # -- over a restart
 
 
-def start(directory: Path) -> tuple[Broker, DiskLog]:
+def start(directory: Path) -> tuple[Broker, ChunkLog]:
     """A broker with what the directory keeps."""
-    log = DiskLog(directory, lambda: None)
+    log = ChunkLog(open_database(directory), lambda: None)
     broker = Broker(log, log, Clock(), seed=1, node="test")
     log.listener = broker.news
     broker.recover()

@@ -12,7 +12,8 @@ from leveret.core.access.user import Credential
 from leveret.core.broker import Broker
 from leveret.core.errors.administration import AdministrationError
 from leveret.core.turn.clock import Clock
-from leveret.store.disk import DiskLog
+from leveret.store.chunk_log import ChunkLog
+from leveret.store.rescue.salvage import open_database
 
 NAMES = st.sampled_from(["a", "b", "ü/['"])
 PATTERNS = st.sampled_from(["", ".*", "^ä$", "("])
@@ -38,9 +39,9 @@ VERBS = st.one_of(
 )
 
 
-def start(directory: Path) -> tuple[Broker, DiskLog]:
+def start(directory: Path) -> tuple[Broker, ChunkLog]:
     """A broker on a data directory."""
-    log = DiskLog(directory, lambda: None)
+    log = ChunkLog(open_database(directory), lambda: None)
     broker = Broker(log, log, Clock(), seed=1, node="test")
     log.listener = broker.news
     broker.recover()

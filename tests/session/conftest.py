@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.store.disk import LOAD_BYTES
+from leveret.store.chunk_log import LOAD_BYTES
 from tests.brokers.run import Run
 
 

@@ -235,7 +235,8 @@ from leveret.server.driver import Driver  # noqa: E402
 from leveret.server.openings import OPENINGS  # noqa: E402
 from leveret.server.transport import ClientProtocol  # noqa: E402
 from leveret.session.connection import publisher_flow  # noqa: E402
-from leveret.store.disk import DiskLog  # noqa: E402
+from leveret.store.chunk_log import ChunkLog  # noqa: E402
+from leveret.store.rescue.salvage import open_database  # noqa: E402
 from leveret.wire import methods as amqp  # noqa: E402
 from leveret.wire.fields import boolean, long, longstr  # noqa: E402
 from leveret.wire.properties import BasicProperties  # noqa: E402
@@ -362,7 +363,7 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.loop = asyncio.get_running_loop()
-        self.log = DiskLog(directory, self._notify)
+        self.log = ChunkLog(open_database(directory), self._notify)
         self.broker = Broker(self.log, self.log, Clock(1_000_000, 1_700_000_000_000), 1, "test")
         self.log.listener = self.broker.news
         self.driver = Driver(self.broker, self.loop)
@@ -486,7 +487,7 @@ class World:
 
     def look_for_losses(self, copy: Path) -> None:
         """What a broker finds that starts after a kill."""
-        log = DiskLog(copy, lambda: None)
+        log = ChunkLog(open_database(copy), lambda: None)
         broker = Broker(log, log, Clock(1_000_000, 1_700_000_000_000), 2, "test")
         log.listener = broker.news
         found = {recovered.message.body() for recovered in log.recover() if hasattr(recovered, "message")}
@@ -827,9 +828,9 @@ async def disk(world: World) -> None:
     await declare(world, "v.disk")
     kind = "x-message-deduplication"
     await world.victim.call(amqp.ExchangeDeclare("v.seen", kind, durable=True, arguments={"x-cache-size": long(10)}))
-    world.log._database.write = fail  # type: ignore[method-assign]
+    world.log._store.write = fail  # type: ignore[method-assign]
     await world.victim.confirmed_publish("v.disk", b"refused")
-    del world.log._database.write
+    del world.log._store.write
     world.log.try_again()
     await world.victim.confirmed_publish("v.disk", b"taken")
 

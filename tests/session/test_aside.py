@@ -24,9 +24,10 @@ from leveret.core.policy.policy import Policy
 from leveret.core.turn.clock import Clock
 from leveret.management.administration import Administration
 from leveret.management.jobs import complete
+from leveret.store.chunk_log import ChunkLog
 from leveret.store.database import FILE_NAME
-from leveret.store.disk import DiskLog
 from leveret.store.memory import Kept, MemoryLog
+from leveret.store.rescue.salvage import open_database
 from leveret.wire import fields
 from leveret.wire.fields import Field, Table, boolean, long, longstr, table, table_bytes
 from leveret.wire.methods import BasicPublish, ExchangeDelete, QueueDelete, QueueUnbind
@@ -263,7 +264,7 @@ def test_it_can_be_deleted(row: Row) -> None:
 
 @pytest.mark.parametrize("row", [*WHOLE.definitions], ids=lambda row: f"{row}")
 def test_damage_of_a_row_on_the_disk(row: Row, tmp_path: Path) -> None:
-    kept = DiskLog(tmp_path, lambda: None)
+    kept = ChunkLog(open_database(tmp_path), lambda: None)
     for (kind, key), value in WHOLE.definitions.items():
         kept.put(kind, key, value)
     kept.close()
@@ -271,7 +272,7 @@ def test_damage_of_a_row_on_the_disk(row: Row, tmp_path: Path) -> None:
         query = "UPDATE definitions SET value = CAST(value || x'00' AS BLOB) WHERE kind = ? AND key = ?"
         assert sql.execute(query, row).rowcount == 1
     for is_again in (False, True):
-        log = DiskLog(tmp_path, lambda: None)
+        log = ChunkLog(open_database(tmp_path), lambda: None)
         broker = Broker(log, log, Clock(0, WALL_MS), seed=next(SEEDS), node="test")
         broker.recover()
         assert not broker.is_new

@@ -13,7 +13,8 @@ from leveret.core.message.message import Message, address
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.turn.clock import Clock
 from leveret.management.messages import export_messages
-from leveret.store.disk import DiskLog
+from leveret.store.chunk_log import ChunkLog
+from leveret.store.rescue.salvage import open_database
 from leveret.wire.content import make_content
 from leveret.wire.fields import boolean
 from leveret.wire.methods import BasicAck, BasicConsume, BasicGet, BasicNack, ConfirmSelect, ConfirmSelectOk
@@ -130,7 +131,7 @@ def test_a_start_does_not_leave_out_what_it_cannot_read_now(tmp_path: Path) -> N
     backlog.broker.vhosts["/"].make_queue("q", True, 0, False, arguments)
     backlog.fill("q", 0, 10)
     backlog.end()
-    log = DiskLog(tmp_path, lambda: None, 0)
+    log = ChunkLog(open_database(tmp_path), lambda: None, 0)
     log._reader.close()
     with no_descriptors(), pytest.raises(Unreadable, match="10 messages cannot be read now"):
         Broker(log, log, Clock(), 1, "test").recover()

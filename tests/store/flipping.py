@@ -26,7 +26,8 @@ from leveret.core.message.message import Message, address
 from leveret.core.policy.policy import Policy
 from leveret.core.turn.clock import Clock
 from leveret.management.messages import find_queue
-from leveret.store.database import FILE_NAME, StoreError
+from leveret.store.chunk_store import StoreError
+from leveret.store.database import FILE_NAME
 from leveret.store.memory import MemoryLog
 from leveret.store.rescue.maintenance import check
 from leveret.store.snapshot import Snapshot

@@ -11,8 +11,8 @@ import pytest
 
 from leveret.core.message.log import Recovered, Resting
 from leveret.core.queue.entry import FAILURE
+from leveret.store.chunk_log import LOAD_BYTES
 from leveret.store.database import FILE_NAME
-from leveret.store.disk import LOAD_BYTES
 from leveret.store.group import MANY_REMOVED
 from leveret.store.index import SPARSE_KEPT
 from leveret.store.memory import Kept, MemoryLog

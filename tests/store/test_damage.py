@@ -12,9 +12,11 @@ import pytest
 
 from leveret.core.message.log import Recovered, Resting, Unreadable
 from leveret.store.chunk import MAX_CHUNK, MAX_POSITION
-from leveret.store.database import FILE_NAME, StoreError
-from leveret.store.disk import LOAD_BYTES, PROGRESS_S
+from leveret.store.chunk_log import LOAD_BYTES, PROGRESS_S
+from leveret.store.chunk_store import StoreError
+from leveret.store.database import FILE_NAME
 from leveret.store.index import SPARSE_KEPT
+from leveret.store.reader import Reader
 from leveret.store.rescue.maintenance import check
 from leveret.store.schema import PAGE_BYTES
 from tests.brokers.shortage import no_descriptors
@@ -315,10 +317,11 @@ def test_what_only_cannot_be_read_now_is_not_given_up(tmp_path: Path) -> None:
 def test_a_start_that_cannot_read_gives_nothing_up(tmp_path: Path) -> None:
     written(tmp_path, 3, 3)
     log = Log(tmp_path)
-    log.disk._reader.head(1)
-    assert log.disk._reader._sql is not None
-    log.disk._reader._sql.close()
-    with pytest.raises(StoreError, match="cannot read the messages in the data directory"):
+    reader = log.disk._reader
+    assert isinstance(reader, Reader)
+    assert reader._sql is not None
+    reader._sql.close()
+    with pytest.raises(StoreError, match=r"cannot read the messages in .*leveret\.db"):
         read(log)
     log.log.close()
     assert aside(tmp_path) == []

@@ -17,8 +17,9 @@ from leveret.core.definition.form import QUEUE, read_table
 from leveret.core.queue.browsing import TOP, Page
 from leveret.core.queue.entry import QueueEntry
 from leveret.store.chunk import FORMAT as CHUNK_FORMAT
-from leveret.store.database import FILE_NAME, StoreError
-from leveret.store.disk import LOAD_BYTES
+from leveret.store.chunk_log import LOAD_BYTES
+from leveret.store.chunk_store import StoreError
+from leveret.store.database import FILE_NAME
 from leveret.store.rescue.maintenance import backup, check
 from leveret.store.rescue.salvage import read_damaged
 from leveret.store.schema import FORMAT

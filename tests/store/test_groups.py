@@ -6,8 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from leveret.store.chunk_log import GROUP_BYTES
 from leveret.store.database import FILE_NAME
-from leveret.store.disk import GROUP_BYTES
 from leveret.store.rescue.maintenance import backup
 from tests.store.test_logs import Log, message
 

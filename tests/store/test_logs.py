@@ -11,10 +11,12 @@ import pytest
 
 from leveret.core.message.log import LogListener, MessageLog, Recovered
 from leveret.core.message.message import Message, address
-from leveret.store.database import FILE_NAME, StoreError
-from leveret.store.disk import LOAD_BYTES, DiskLog
+from leveret.store.chunk_log import LOAD_BYTES, ChunkLog
+from leveret.store.chunk_store import StoreError
+from leveret.store.database import FILE_NAME
 from leveret.store.group import MANY_REMOVED
 from leveret.store.memory import MemoryLog
+from leveret.store.rescue.salvage import open_database
 from leveret.store.rows import SUM
 from leveret.wire.content import make_content
 from tests.brokers.remote import RemoteLog
@@ -71,8 +73,12 @@ class Log:
     def __init__(self, directory: Path | None, load_bytes: int = LOAD_BYTES) -> None:
         self.heard = Heard()
         self._done: SimpleQueue[None] = SimpleQueue()
-        self.log: MemoryLog | DiskLog
-        self.log = MemoryLog() if directory is None else DiskLog(directory, lambda: self._done.put(None), load_bytes)
+        self.log: MemoryLog | ChunkLog
+        self.log = (
+            MemoryLog()
+            if directory is None
+            else ChunkLog(open_database(directory), lambda: self._done.put(None), load_bytes)
+        )
         self.messages: MessageLog = self.log
         self.log.listener = self.heard
 
@@ -81,7 +87,7 @@ class Log:
         self.messages.flush()
         if isinstance(self.messages, RemoteLog):
             self.messages.commit()
-        if isinstance(self.messages, DiskLog):
+        if isinstance(self.messages, ChunkLog):
             self.wait()
 
     def wait(self) -> None:
@@ -90,9 +96,9 @@ class Log:
         self.disk.on_committed()
 
     @property
-    def disk(self) -> DiskLog:
+    def disk(self) -> ChunkLog:
         """The log, which is one on disk."""
-        assert isinstance(self.log, DiskLog)
+        assert isinstance(self.log, ChunkLog)
         return self.log
 
     def recovered(self) -> list[Recovered]:
@@ -354,7 +360,7 @@ def test_definitions_survive(tmp_path: Path) -> None:
 def test_a_directory_serves_one_broker(tmp_path: Path) -> None:
     log = Log(tmp_path)
     with pytest.raises(StoreError, match="in use by another broker"):
-        DiskLog(tmp_path, lambda: None)
+        ChunkLog(open_database(tmp_path), lambda: None)
     log.log.append(1, 1, message(b"a"), 0)
     log.log.close()
     log = reopened(tmp_path)
@@ -375,7 +381,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 def test_a_directory_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot use data directory"):
-        DiskLog(tmp_path / "file", lambda: None)
+        ChunkLog(open_database(tmp_path / "file"), lambda: None)
 
 
 def test_removals_alone_are_left_for_what_comes_next(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.store.chunk import parse
-from leveret.store.database import FILE_NAME, StoreError
+from leveret.store.chunk_store import StoreError
+from leveret.store.database import FILE_NAME
 from leveret.store.rescue.journal import FRAME_BYTES, Journal
 from leveret.store.rescue.pages import MOST, PageFile, TreePage, in_leaf, varint
 from leveret.store.rescue.salvage import read_damaged

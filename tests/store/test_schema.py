@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from leveret.store.database import FILE_NAME, FREE_PAGES, DamagedDatabase, Database, StoreError
-from leveret.store.disk import DiskLog
+from leveret.store.chunk_log import ChunkLog
+from leveret.store.chunk_store import StoreError
+from leveret.store.database import FILE_NAME, FREE_PAGES, DamagedDatabase, Database
 from leveret.store.rescue.maintenance import check
+from leveret.store.rescue.salvage import open_database
 from leveret.store.schema import FORMAT, OLDEST_FORMAT
 from leveret.store.snapshot import Snapshot
 from tests.store.test_logs import Log, message, reopened
@@ -96,7 +98,7 @@ def check_refused(directory: Path, text: str) -> None:
     with pytest.raises(StoreError, match=text):
         Snapshot(directory)
     with pytest.raises(StoreError, match=text):
-        DiskLog(directory, lambda: None)
+        ChunkLog(open_database(directory), lambda: None)
     assert sorted(path.name for path in directory.glob(f"{FILE_NAME}.*")) == []
 
 
@@ -186,7 +188,7 @@ def test_a_file_of_another_program(tmp_path: Path, page_bytes: int) -> None:
     run(tmp_path, f"PRAGMA page_size={page_bytes}", "CREATE TABLE t (a)", "INSERT INTO t VALUES (1)")
     if page_bytes == 4096:  # all that is left of ours may be in other pages
         with pytest.raises(StoreError, match="another program has made it with pages of 4096 bytes and not 16384"):
-            DiskLog(tmp_path, lambda: None)
+            ChunkLog(open_database(tmp_path), lambda: None)
         (there,) = tmp_path.glob(FILE_NAME)
     else:
         log = reopened(tmp_path)
@@ -227,7 +229,7 @@ def test_pages_of_another_size_that_are_damaged(tmp_path: Path) -> None:
     fill(tmp_path)
     run(tmp_path, "PRAGMA journal_mode=DELETE", "PRAGMA page_size=4096", "VACUUM", "CREATE VIEW v AS SELECT 1")
     with pytest.raises(StoreError, match="another program has made it with pages of 4096 bytes and not 16384"):
-        DiskLog(tmp_path, lambda: None)
+        ChunkLog(open_database(tmp_path), lambda: None)
     assert kept(tmp_path) == []
     assert not list(tmp_path.glob(f"{FILE_NAME}.salvag*"))
 

@@ -15,8 +15,8 @@ from leveret.core.queue.entry import FAILURE
 from leveret.store.database import FILE_NAME, FREE_PAGES, Database
 from leveret.store.group import CHUNK_BYTES
 from leveret.store.index import SPARSE_KEPT
-from leveret.store.reader import Reader
-from leveret.store.schema import PAGE_BYTES
+from leveret.store.reader import read_head, read_messages
+from leveret.store.schema import PAGE_BYTES, connect
 
 from .test_logs import PATIENCE_S, Log, message, reopened
 from .test_troubles import UNWRITABLE
@@ -102,15 +102,14 @@ def test_no_chunk_is_written_anew_that_is_emptied_in_order(tmp_path: Path) -> No
 
 def test_a_chunk_that_is_written_anew_while_it_is_read(tmp_path: Path) -> None:
     log = filled(tmp_path, 100)
-    reader = Reader(tmp_path)
-    reader.begin()
-    head = reader.head(1)
-    thinned(log, SPARSE_KEPT + 1)
-    messages = reader.messages(1, head, head.labels)
-    assert (len(messages.found), messages.damage) == (100, "")
-    reader.end()
-    assert reader.head(1).count == 10
-    reader.close()
+    with closing(connect(tmp_path / FILE_NAME, 0)) as sql:
+        sql.execute("BEGIN")
+        head = read_head(sql, 1)
+        thinned(log, SPARSE_KEPT + 1)
+        messages = read_messages(sql, 1, head, head.labels)
+        assert (len(messages.found), messages.damage) == (100, "")
+        sql.execute("ROLLBACK")
+        assert read_head(sql, 1).count == 10
     log.log.close()
 
 

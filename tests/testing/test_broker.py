@@ -22,7 +22,7 @@ import pytest
 
 import leveret
 from leveret.node.errors import StartError
-from leveret.store.database import StoreError
+from leveret.store.chunk_store import StoreError
 from leveret.testing import NotRunning
 from tests.brokers.process import free_port
 from tests.clients.waiting import eventually
@@ -737,7 +737,7 @@ def test_import_of_the_package_alone() -> None:
 def test_the_names_are_there() -> None:
     found = modules_of("from leveret import AsyncBroker, Broker")
     assert "leveret.testing.broker" in found
-    assert "leveret.store.disk" not in found  # which only a data directory needs
+    assert "leveret.store.chunk_log" not in found  # which only a data directory needs
     with pytest.raises(AttributeError, match="no attribute 'Borker'"):
         _ = leveret.Borker  # type: ignore[attr-defined]
 

@@ -23,7 +23,7 @@ from leveret.node.defaults import DEFAULT_USER
 from leveret.node.doctor import PROBLEM, Finding, Running, look
 from leveret.node.loading import ConfigError, load
 from leveret.node.printable import printable, say, say_json
-from leveret.store.database import StoreError
+from leveret.store.chunk_store import StoreError
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 

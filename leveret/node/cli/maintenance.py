@@ -10,7 +10,7 @@ import typer
 from leveret.node.cli.output import progress, refuse
 from leveret.node.cli.target import DataDir, check_target, find_directory
 from leveret.node.printable import complain, say
-from leveret.store.database import StoreError
+from leveret.store.chunk_store import StoreError
 from leveret.store.rescue.maintenance import backup as copy_directory
 from leveret.store.rescue.maintenance import check as check_directory
 

@@ -223,7 +223,8 @@ def _reach_directory(
         if client is not None:
             return online(client)
         from leveret.core.errors.administration import AdministrationError
-        from leveret.store.database import DirectoryInUse, StoreError
+        from leveret.store.chunk_store import StoreError
+        from leveret.store.database import DirectoryInUse
 
         try:
             return offline(directory)

@@ -23,7 +23,7 @@ from leveret.server.driver import Driver
 from leveret.store.files import make_nameless, private
 
 if TYPE_CHECKING:
-    from leveret.store.disk import DiskLog
+    from leveret.store.chunk_log import ChunkLog
 
 MIN_S: Final = 0.1  # between two checks
 MAX_S: Final = 10.0
@@ -103,7 +103,7 @@ class DiskMonitor(Monitor):
     A failed commit raises the alarm in any case.
     """
 
-    def __init__(self, driver: Driver, store: DiskLog, directory: Path, limit: int) -> None:
+    def __init__(self, driver: Driver, store: ChunkLog, directory: Path, limit: int) -> None:
         super().__init__(driver)
         self._store = store
         self._directory = directory

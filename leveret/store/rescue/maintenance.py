@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from leveret.store.chunk import DamagedChunk
+from leveret.store.chunk_store import StoreError
 from leveret.store.database import (
     FILE_NAME,
     LOCK_NAME,
     DamagedDatabase,
     DirectoryInUse,
-    StoreError,
     check_schema,
-    is_damage,
     lock_directory,
 )
 from leveret.store.directory import make_directory, sync_directory
@@ -29,6 +28,7 @@ from leveret.store.reader import read_head, read_messages
 from leveret.store.rescue.survey import inspect
 from leveret.store.schema import complete, connect, set_bound, unset_bound
 from leveret.store.tables import (
+    is_damage,
     read_aside,
     read_chunk_ids,
     read_damaged_counts,

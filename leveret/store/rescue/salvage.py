@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from leveret.store.chunk import ANYWHERE, MAX_CHUNK, DamagedChunk, parse
-from leveret.store.database import FILE_NAME, DamagedDatabase, Database, StoreError, lock_directory
+from leveret.store.chunk_store import StoreError
+from leveret.store.database import FILE_NAME, DamagedDatabase, Database, lock_directory
 from leveret.store.directory import sync_directory
 from leveret.store.files import private
 from leveret.store.rescue.pages import LEAF_TABLE, ROOT, TREE, BadPage, PageFile, Row, TreePage

@@ -1,35 +1,32 @@
-"""DiskLog: the MessageLog and DefinitionLog of a data directory.
+"""ChunkLog: the MessageLog and DefinitionLog over a ChunkStore, which is a file or a database.
 
-The core's side of the embedded log: collects a group, passes it to the committer when that is free, and reports the
-result to the listener. A message that is acknowledged before its group is passed on never reaches the disk.
+The core's side: collects a group, passes it to the committer when that is free, and reports the
+result to the listener. A message that is acknowledged before its group is passed on never reaches the store.
 """
 
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final
 
+from librt.strings import read_i64_be
 from mypy_extensions import i64
 
 from leveret.core.counting.disk import DiskCounters
 from leveret.core.definition.log import DefinitionLog
-from leveret.core.message.log import LogListener, MessageLog, Recovered, Resting, Unreadable
+from leveret.core.message.log import LogListener, MessageLog, NotHereYet, Recovered, Resting
 from leveret.core.message.message import Message
 from leveret.core.turn.alarms import BEHIND_BYTES
-from leveret.store.chunk import MAX_POSITION, DamagedChunk, Label, Place
+from leveret.store.chunk import MAX_POSITION, Label, Place
+from leveret.store.chunk_store import ChunkStore, Found, Messages, WriteError
 from leveret.store.committer import Committer
-from leveret.store.database import Found, StoreError, is_damage
 from leveret.store.group import Group
 from leveret.store.index import Index
 from leveret.store.news import News
-from leveret.store.reader import Messages, Reader, unpack_positions
-from leveret.store.rescue.salvage import open_database
 
 LOAD_BYTES: Final = 32 << 20  # of contents that are loaded into memory at start-up
 GROUP_BYTES: Final = 4 << 20  # of messages in one commit; sealing more would take long
@@ -38,31 +35,31 @@ PROGRESS_S: Final = 2.0
 log = logging.getLogger("leveret.store")
 
 
-class DiskLog(MessageLog, DefinitionLog):
-    """The log in a directory.
+class ChunkLog(MessageLog, DefinitionLog):
+    """The log in a store.
 
     notify: called in another thread when the core's thread should call on_committed().
-    load_bytes: approximate size of the contents that recover() loads into memory; the rest stays on disk.
+    load_bytes: approximate size of the contents that recover() loads into memory; the rest stays in the store.
     failed_bytes: of the group that could not be written, at least 1; 0 while writing works.
-    Raises: StoreError when the directory cannot be used.
+    Raises: StoreError when the store cannot be used.
     """
 
-    def __init__(self, directory: Path, notify: Callable[[], None], load_bytes: int = LOAD_BYTES) -> None:
+    def __init__(self, store: ChunkStore, notify: Callable[[], None], load_bytes: int = LOAD_BYTES) -> None:
         self._news = News()
-        self._database = open_database(directory)
+        self._store = store
         self._notify = notify
         self._committer: Committer | None = None
-        self._group = Group()
+        self._shard_count = store.shard_count
+        self._group = Group(self._shard_count)
         self._full: deque[Group] = deque()  # earlier ones that are full
         self._full_bytes: i64 = 0
         self._index = Index()
-        self._reader = Reader(directory)
-        self._reader.open()  # now: later there may be no file descriptor for it
+        self._reader = store.reader(notify)  # now: later there may be no file descriptor for it
         self._load_bytes = load_bytes
         self._delivered: dict[int, int] = {}  # highest position by queue id, in this run
         self._marks: dict[int, int] = {}  # the same, of earlier runs
         self._all_again = False  # earlier runs may have delivered all
-        self._has_recovered = self._database.is_new
+        self._has_recovered = store.is_new
         self._revision = 0
         self._gathering = 0  # open groups of definition changes
         self._has_gathered = False  # the group contains such changes, and must wait
@@ -139,7 +136,7 @@ class DiskLog(MessageLog, DefinitionLog):
         """Close this group, and begin another one."""
         self._full_bytes += self._group.size
         self._full.append(self._group)
-        self._group = Group()
+        self._group = Group(self._shard_count)
 
     def gather(self, gathers: bool) -> None:
         """Begin or end a group of definition changes. From its first change on, the log holds all later changes too."""
@@ -158,7 +155,7 @@ class DiskLog(MessageLog, DefinitionLog):
         if not (self._full or (self._group.has_work() and not self._has_gathered)):
             return
         if self._committer is None:
-            self._committer = Committer(self._database, self._notify)
+            self._committer = Committer(self._store, self._notify)
         group = self._next()
         self._is_writing = True
         self._writing_bytes = group.size
@@ -175,7 +172,7 @@ class DiskLog(MessageLog, DefinitionLog):
             group = self._full.popleft()
             self._full_bytes -= group.size
         else:
-            group, self._group = self._group, Group()
+            group, self._group = self._group, Group(self._shard_count)
         return group
 
     def flush_urgent(self) -> bool:
@@ -186,8 +183,10 @@ class DiskLog(MessageLog, DefinitionLog):
         return True
 
     def on_committed(self) -> None:
-        """Report the results of written groups to the listener."""
+        """Report the results of written groups, and fetched messages, to the listener."""
         self._tell()
+        for queue_id in self._reader.arrived():
+            self._news.tell_fetched(queue_id)
         self._tell_behind()
         if not self.failed_bytes:
             self.flush_urgent()  # the driver calls again for the rest
@@ -201,26 +200,26 @@ class DiskLog(MessageLog, DefinitionLog):
 
     def load(self) -> list[tuple[str, str, bytes]]:
         """All definitions, oldest first."""
-        return self._database.definitions()
+        return self._store.definitions()
 
     def damaged(self) -> list[tuple[str, str, str]]:
         """The damaged definitions that load() omitted."""
-        return self._database.damaged_definitions
+        return self._store.damaged_definitions
 
     def recover(self) -> Iterator[Recovered | Resting]:
         """All messages: the first ones complete, the rest only as described in the heads of their chunks.
 
         Logs its progress when it takes long.
         """
-        database = self._database
+        store = self._store
         self._has_recovered = True
-        self._marks = database.delivered()
-        self._all_again = not database.was_clean
+        self._marks = store.delivered()
+        self._all_again = not store.was_clean
         left: i64 = self._load_bytes
         progress = Progress()
         displaced: list[tuple[Found, list[Label]]] = []
-        for number, chunk in enumerate(database.chunks()):
-            progress.tell(number, database.chunk_count)
+        for number, chunk in enumerate(store.chunks()):
+            progress.tell(number, store.chunk_count)
             chunk_id = chunk.chunk_id
             if chunk.damage:
                 log.error("the messages of chunk %d cannot be read, and are set aside: %s", chunk_id, chunk.damage)
@@ -245,8 +244,8 @@ class DiskLog(MessageLog, DefinitionLog):
         ends: dict[int, int] = {}
         for chunk, labels in displaced:
             yield from self._displace(chunk, labels, ends)
-        if database.aside():
-            log.warning("damaged chunks set aside: %d; run leveret check for details", database.aside())
+        if store.aside():
+            log.warning("damaged chunks set aside: %d; run leveret check for details", store.aside())
         self._lower_marks()
 
     def _is_in_order(self, labels: list[Label]) -> bool:
@@ -298,10 +297,7 @@ class DiskLog(MessageLog, DefinitionLog):
                     yield self._recovered(place, message)
 
     def _messages(self, chunk: Found, labels: list[Label]) -> Messages:
-        try:
-            return self._reader.messages(chunk.chunk_id, chunk.head, labels)
-        except sqlite3.Error as error:  # not damage: do not give up messages that are unreadable for now
-            raise StoreError(f"cannot read the messages in the data directory: {error}") from None
+        return self._reader.load(chunk.chunk_id, chunk.head, labels)
 
     def _recovered(self, place: Place, message: Message) -> Recovered:
         queue_id, position = int(place.queue_id), int(place.position)
@@ -342,12 +338,20 @@ class DiskLog(MessageLog, DefinitionLog):
     def fetch(self, queue_id: int, positions: bytes, only_looks: bool = False) -> list[Recovered]:
         """Read messages from their chunks."""
         wanted = unpack_positions(positions)
-        found: list[Recovered] = []
+        parts: list[list[int]] = []  # each in one chunk
         at = 0
         while at < len(wanted):
             end = max(bisect_right(wanted, self._index.extent(queue_id, wanted[at])), at + 1)
-            found += self._fetch(queue_id, wanted[at:end], only_looks)
+            parts.append(wanted[at:end])
             at = end
+        is_here = True
+        for part in parts:
+            is_here = self._reader.prepare(self._index.find(queue_id, part[0]), queue_id, part) and is_here
+        if not is_here:
+            raise NotHereYet("the messages are being fetched")
+        found: list[Recovered] = []
+        for part in parts:
+            found += self._fetch(queue_id, part, only_looks)
         self.counters.reads += 1
         self.counters.read += len(found)
         return found
@@ -356,28 +360,13 @@ class DiskLog(MessageLog, DefinitionLog):
         """Read messages from one chunk."""
         chunk_id = self._index.find(queue_id, wanted[0])
         found: list[Recovered] = []
-        damage = "the chunk is missing"
-        try:
-            self._reader.begin()
-            head = self._reader.head(chunk_id, queue_id)
-            head.keep(wanted)
-            messages = self._reader.messages(chunk_id, head, head.labels)
-            for label, message in zip(head.labels, messages.found, strict=True):
-                if message is None:
-                    damage = messages.damage
-                    continue
+        messages = self._reader.read(chunk_id, queue_id, wanted)
+        for label, message in zip(messages.labels, messages.found, strict=True):
+            if message is not None:
                 found += [self._recovered(place, message) for place in label.places]
-        except DamagedChunk as broken:
-            damage = str(broken)
-        except sqlite3.Error as error:
-            damage = str(error)
-            if not is_damage(error):
-                raise Unreadable(f"{len(wanted)} messages cannot be read now: {error}") from None
-        finally:
-            self._reader.end()
         if len(found) < len(wanted) and not only_looks:
             read = {recovered.position for recovered in found}
-            self._lose(chunk_id, queue_id, [position for position in wanted if position not in read], damage)
+            self._lose(chunk_id, queue_id, [position for position in wanted if position not in read], messages.damage)
         return found
 
     def _lose(self, chunk_id: int, queue_id: int, positions: list[int], reason: str) -> None:
@@ -392,7 +381,7 @@ class DiskLog(MessageLog, DefinitionLog):
             self._group.remove(queue_id, position)
 
     def close(self) -> None:
-        """Write pending changes, and close the file."""
+        """Write pending changes, and close the store."""
         if self._committer is not None:
             self._committer.close()
             self._tell()
@@ -400,15 +389,15 @@ class DiskLog(MessageLog, DefinitionLog):
             group = self._next()
             group.seal(self._index)
             try:
-                self._database.write(group)
-            except sqlite3.Error as error:
-                log.error("cannot write to the data directory: %s; the last changes are lost", error)
+                self._store.write(group)
+            except WriteError as error:
+                log.error("cannot write to %s: %s; the last changes are lost", self._store.place, error)
                 break
             self._succeeded(group)
             self._news.tell()  # removes dead letters from their sources once the copies are safe
         self._reader.close()
         has_seen_all = self._has_recovered and not self._all_again
-        self._database.close(self._last_marks() if has_seen_all else None)
+        self._store.close(self._last_marks() if has_seen_all else None)
 
     def _tell(self) -> None:
         if self._committer is None:
@@ -440,7 +429,7 @@ class DiskLog(MessageLog, DefinitionLog):
 
     def _works_again(self) -> None:
         self.failed_bytes = 0
-        log.warning("writing to the data directory works again")
+        log.warning("writing to %s works again", self._store.place)
 
     def _tell_behind(self) -> None:
         """Notify the listener when the backlog exceeds BEHIND_BYTES, and when it falls below half of that."""
@@ -452,7 +441,7 @@ class DiskLog(MessageLog, DefinitionLog):
     def _failed(self, group: Group, error: str) -> None:
         """Refuse the messages of a failed group; moved messages and everything else go into the next group."""
         if not self.failed_bytes:
-            log.error("cannot write to the data directory: %s; messages are refused until that works", error)
+            log.error("cannot write to %s: %s; messages are refused until that works", self._store.place, error)
         self.failed_bytes = max(int(group.size), 1)
         (self._full[0] if self._full else self._group).carry_over(group)
         for chunk_id, entries in reversed(group.written):
@@ -498,3 +487,13 @@ def _resting(labels: list[Label]) -> list[Resting]:
                     resting = found[queue_id, level] = Resting(queue_id, level, int(place.deadline_ms))
             resting.add(place.position, label.size)
     return list(found.values())
+
+
+def unpack_positions(positions: bytes) -> list[int]:
+    """Decode a list of positions, 8 bytes each."""
+    found: list[int] = []
+    pos: i64 = 0
+    while pos < len(positions):
+        found.append(int(read_i64_be(positions, pos)))
+        pos += 8
+    return found
