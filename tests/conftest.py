@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.brokers.process import Server, free_port
+from tests.postgres.fixtures import database, database_url, postgres, shared_postgres  # noqa: F401
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("quick", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -13,6 +13,7 @@ FLOORS = {
     "session": 2,
     "store": 2,
     "auth": 2,
+    "cluster": 3,
     "server": 3,
     "management": 3,
     "telemetry": 3,
