@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.store.database import StoreError
+from leveret.store.chunk_store import StoreError
 
 
 class ClusterError(StoreError):

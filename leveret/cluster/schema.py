@@ -33,14 +33,13 @@ TABLES: Final[tuple[LiteralString, ...]] = (
     " shard int, id bigint, head bytea NOT NULL, data bytea NOT NULL, PRIMARY KEY (shard, id))",
     "CREATE TABLE leveret.gone ("
     " shard int, chunk bigint, seq bigint, places bytea NOT NULL, PRIMARY KEY (shard, chunk, seq))",
-    "CREATE TABLE leveret.counts ("
-    " shard int, chunk bigint, seq bigint, places bytea NOT NULL, PRIMARY KEY (shard, chunk, seq))",
+    "CREATE TABLE leveret.counts (shard int, chunk bigint, places bytea NOT NULL, PRIMARY KEY (shard, chunk))",
     "CREATE TABLE leveret.aside ("
     " shard int, chunk bigint, reason text NOT NULL, since timestamptz NOT NULL, is_spent boolean NOT NULL,"
     " PRIMARY KEY (shard, chunk))",
     "CREATE TABLE leveret.delivered ( shard int, queue bigint, position bigint NOT NULL, PRIMARY KEY (shard, queue))",
-    "CREATE TABLE leveret.definitions ("  # value: null for a deleted definition
-    " kind text, key bytea, value bytea, revision bigint NOT NULL, PRIMARY KEY (kind, key))",
+    "CREATE TABLE leveret.definitions ("  # value: null for a deleted definition; place: their order, kept on a change
+    " kind text, key bytea, value bytea, revision bigint NOT NULL, place bigint NOT NULL, PRIMARY KEY (kind, key))",
     "CREATE TABLE leveret.revision (one int PRIMARY KEY CHECK (one = 1), value bigint NOT NULL)",
 )
 NAMES: Final = (

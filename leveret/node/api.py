@@ -179,7 +179,7 @@ class Api:
         from leveret.api.services import Port as PortFact
 
         config = self._config
-        directory = "" if config.memory else str(Path(config.data_dir).absolute())
+        directory = "" if config.memory or config.cluster else str(Path(config.data_dir).absolute())
         facts = Facts(
             directory,
             memory_limit=int(total_memory() * (config.memory_high_watermark or 1)),

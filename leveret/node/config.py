@@ -37,10 +37,11 @@ MANAGEMENT: Final = "HTTP API"
 TELEMETRY: Final = "OpenTelemetry"
 TLS: Final = "TLS"
 DATA: Final = "Data"
+CLUSTER: Final = "Cluster"
 CLIENTS: Final = "Clients and messages"
 MEMORY: Final = "Memory and disk"
 RUNNING: Final = "The process"
-GROUPS: Final = (ADDRESSES, MANAGEMENT, TELEMETRY, TLS, DATA, CLIENTS, MEMORY, RUNNING)
+GROUPS: Final = (ADDRESSES, MANAGEMENT, TELEMETRY, TLS, DATA, CLUSTER, CLIENTS, MEMORY, RUNNING)
 
 SWITCH: Final = Switch()
 PORT: Final = Whole(1, 65_535, zero="a free port")
@@ -270,6 +271,39 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "File that records all messages and events of the broker. An existing file is overwritten.",
             "none",
             "testing/recording.md",
+        ),
+    ] = ""
+
+    cluster: Annotated[
+        str,
+        Setting(
+            CLUSTER,
+            Text("a URL like postgresql://USER@HOST/DATABASE, without a password", "URL", "a data directory"),
+            "PostgreSQL database that stores all durable data, instead of a data directory. `leveret cluster init` "
+            "prepares it. Requires the extra cluster.",
+            "none: a data directory",
+            "cluster.md",
+        ),
+    ] = ""
+    cluster_password_file: Annotated[
+        str,
+        Setting(
+            CLUSTER,
+            Text("the path of a file", "FILE", "none"),
+            "File with the password for the database, alone on one line. Other ways are the variables "
+            "LEVERET_CLUSTER_PASSWORD and PGPASSWORD, and ~/.pgpass.",
+            "none",
+            "cluster.md#password",
+        ),
+    ] = ""
+    node: Annotated[
+        str,
+        Setting(
+            CLUSTER,
+            Text("a name", "NAME", "the name of this machine"),
+            "Name of this node in log entries and in the database.",
+            "the name of this machine",
+            "cluster.md",
         ),
     ] = ""
 

@@ -19,7 +19,12 @@ from leveret.node.config import CONFIG_FILE, ENV_PREFIX, OPTIONS, SETTINGS, Conf
 from leveret.node.kinds import Switch
 
 HELP = ("--help", "-h")
-FOREIGN = ("LEVERET_PURE", "LEVERET_EXPECT_BUILD", "LEVERET_URL")  # variables for builds, tests and other commands
+FOREIGN = (  # variables for builds, tests, other commands, and a secret that is no setting
+    "LEVERET_PURE",
+    "LEVERET_EXPECT_BUILD",
+    "LEVERET_URL",
+    "LEVERET_CLUSTER_PASSWORD",
+)
 FOREIGN_PREFIX = "LEVERET_TEST_"
 MAX_SHOWN = 60  # characters of a value
 UNQUOTED = ("Invalid value", "Expected newline")  # the start of tomllib's errors for text without quotes
@@ -126,7 +131,7 @@ def load(options: Mapping[str, object], serving: bool = True) -> Config:
     values = {name: value for name, (value, _) in found.values.items()}
     if values.get("ephemeral"):
         tls = {"tls-port": 0} if values.get("tls-certificate") else {}
-        values = {"port": 0, "memory": "data-dir" not in values, **tls, **values}
+        values = {"port": 0, "memory": "data-dir" not in values and not values.get("cluster"), **tls, **values}
     if serving:
         _check_together(found)
     return msgspec.convert({SETTINGS[name].attribute: value for name, value in values.items()}, Config)
@@ -208,6 +213,12 @@ def _check_together(found: _Found) -> None:
     if found.is_on("memory") and "data-dir" in found.values and found.rank("memory") <= found.rank("data-dir"):
         both = f"{found.place('memory')} and {found.place('data-dir')}"
         problems.append(f"{both} exclude each other: leave out one of them")
+    for name in ("memory", "data-dir"):
+        if found.is_on("cluster") and found.is_on(name) and found.rank("cluster") <= found.rank(name):
+            both = f"{found.place('cluster')} and {found.place(name)}"
+            problems.append(f"{both} exclude each other: leave out one of them")
+    if found.is_on("cluster-password-file") and not found.is_on("cluster"):
+        problems.append(f"{found.place('cluster-password-file')} requires a database: give its URL with cluster")
     if found.is_on("tls-require-client-certificate") and not found.is_on("tls-ca"):
         place = found.place("tls-require-client-certificate")
         problems.append(f"{place} requires trusted CAs: give them with tls-ca")

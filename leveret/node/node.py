@@ -26,6 +26,7 @@ from leveret.node.config import Config
 from leveret.node.defaults import DEFAULT_USER, drop_defaults, make_defaults
 from leveret.node.errors import StartError
 from leveret.node.monitors.clock import ClockMonitor
+from leveret.node.monitors.database import DatabaseMonitor
 from leveret.node.monitors.disk import DiskMonitor, give_up_reserve
 from leveret.node.monitors.loop_lag import LagMonitor
 from leveret.node.monitors.memory import MemoryMonitor, total_memory
@@ -70,13 +71,19 @@ def build_name() -> str:
 
 
 class Node:
-    """One node. Use: await start(), wait as long as it should run, await stop(). Raises: StartError, StoreError."""
+    """One node. Use: await start(), wait as long as it should run, await stop(). Raises: StartError, StoreError.
+
+    on_replaced: called when another node of the cluster has taken over; this one has to stop. was_replaced: whether
+    that has happened.
+    """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
+        self.on_replaced: Callable[[], None] = _do_nothing
+        self.was_replaced = False
         self._context = _make_context(config)
-        self._directory = None if config.memory else Path(config.data_dir)
+        self._directory = None if config.memory or config.cluster else Path(config.data_dir)
         if self._directory is not None and not config.trust_data_dir:
             _claim(self._directory)
         self._log = self.make_log(config)
@@ -99,10 +106,14 @@ class Node:
         self._guests = Guests(self.make_protocol, most, max(files - OWN_FILES - places, files // 2))
         self._listener = Listener(self._guests)
         self._tls_listener = Listener(self._guests, self._context)
-        self._disk_monitor: DiskMonitor | None = None
-        self._disk = None if isinstance(self._log, MemoryLog) else self._log
-        if self._disk is not None:
-            self._disk_monitor = DiskMonitor(self.driver, self._disk, Path(config.data_dir), config.disk_free_limit)
+        self._store_monitor: DiskMonitor | DatabaseMonitor | None = None
+        self._stored = None if isinstance(self._log, MemoryLog) else self._log
+        if self._stored is not None:
+            self._store_monitor = (
+                DatabaseMonitor(self.driver, self._stored)
+                if self._directory is None
+                else DiskMonitor(self.driver, self._stored, self._directory, config.disk_free_limit)
+            )
             self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
         self._monitors = self.make_monitors(config)
         self._performer = Performer(self.driver, self._perform, _is_persisted, _load_management)
@@ -119,7 +130,7 @@ class Node:
             self._context,
             files,
             places,
-            None if self._disk is None else self._disk.counters,
+            None if self._stored is None else self._stored.counters,
         )
         self._control = ControlSocket(self.driver, self._performer, self._api.ask, self._make_local)
         self._control_path: Path | None = None
@@ -128,7 +139,11 @@ class Node:
 
     def make_log(self, config: Config) -> MemoryLog | ChunkLog:
         """The log that stores messages and definitions. Raises: StoreError."""
-        return MemoryLog() if config.memory else _open_log(Path(config.data_dir), self._wake)
+        if config.memory:
+            return MemoryLog()
+        if config.cluster:
+            return _join_cluster(config, self._wake, self._tell_replaced)
+        return _open_log(Path(config.data_dir), self._wake)
 
     def make_seed(self) -> int | None:
         """The seed for generated names; None for unpredictable names."""
@@ -168,8 +183,8 @@ class Node:
         self._tell_of_dear_passwords()
         is_new = make_defaults(self.broker)
         self.driver.turn()  # process what expired meanwhile
-        if self._disk_monitor is not None:
-            self._disk_monitor.start()
+        if self._store_monitor is not None:
+            self._store_monitor.start()
         config = self._config
         try:
             self._watch(config)
@@ -265,8 +280,8 @@ class Node:
         self.stop_listening()
         self._control.close()
         self._api.close()
-        if self._disk_monitor is not None:
-            self._disk_monitor.stop()
+        if self._store_monitor is not None:
+            self._store_monitor.stop()
         for monitor in self._monitors:
             monitor.stop()
         if self._control_path is not None:
@@ -344,12 +359,21 @@ class Node:
         """Called in the committer's thread."""
         self._loop.call_soon_threadsafe(self._committed)
 
+    def _tell_replaced(self, reason: str) -> None:
+        """Called in another thread when another node has taken over the database."""
+        self._loop.call_soon_threadsafe(self._replaced, reason)
+
+    def _replaced(self, reason: str) -> None:
+        log.error("this node stops: %s", reason)
+        self.was_replaced = True
+        self.on_replaced()
+
     def _committed(self) -> None:
-        assert self._disk is not None
+        assert self._stored is not None
         self.driver.refresh_clock()
-        self._disk.on_committed()
-        if self._disk_monitor is not None:
-            self._disk_monitor.committed()
+        self._stored.on_committed()
+        if self._store_monitor is not None:
+            self._store_monitor.committed()
         self.driver.turn()
 
 
@@ -374,6 +398,22 @@ def _open_log(directory: Path, wake: Callable[[], None]) -> ChunkLog:
         if "full" not in str(error) or not give_up_reserve(directory):
             raise
         return ChunkLog(open_database(directory), wake)
+
+
+def _join_cluster(config: Config, wake: Callable[[], None], on_replaced: Callable[[str], None]) -> ChunkLog:
+    """The log in the database of a cluster. Raises: StartError, StoreError."""
+    try:
+        from leveret.cluster.joining import join
+    except ImportError as error:
+        raise StartError(f"--cluster requires the extra cluster ({error}): pip install 'leveret[cluster]'") from None
+    from leveret.store.chunk_log import ChunkLog
+
+    name = config.node or socket.gethostname()
+    return ChunkLog(join(config.cluster, config.cluster_password_file, name, on_replaced), wake)
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def _is_persisted(verb: str) -> bool:

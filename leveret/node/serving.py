@@ -53,6 +53,7 @@ async def serve(config: Config, started_at: float) -> int:
     stopping = asyncio.Event()
     parent_watch = ParentWatch(stopping.set) if config.ephemeral else None
     node = Node(config)
+    node.on_replaced = stopping.set
     urls = await node.start()
 
     signals: list[int] = []
@@ -79,7 +80,7 @@ async def serve(config: Config, started_at: float) -> int:
     if parent_watch is not None:
         parent_watch.stop()
     await node.stop()
-    return 0
+    return 1 if node.was_replaced else 0
 
 
 def _signals(*names: str) -> list[signal.Signals]:

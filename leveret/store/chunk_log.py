@@ -247,6 +247,7 @@ class ChunkLog(MessageLog, DefinitionLog):
         if store.aside():
             log.warning("damaged chunks set aside: %d; run leveret check for details", store.aside())
         self._lower_marks()
+        self._reader.recovered()
 
     def _is_in_order(self, labels: list[Label]) -> bool:
         """Whether the positions of each queue are valid and above those in earlier chunks."""

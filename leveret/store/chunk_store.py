@@ -54,6 +54,9 @@ class ChunkReader:
     def load(self, chunk_id: int, head: Head, labels: list[Label]) -> Messages:
         """The messages of labels of a head, during recovery. Blocks. Raises: StoreError unless it is damage."""
 
+    def recovered(self) -> None:
+        """The recovery is over: from now on prepare() may return False."""
+
     def prepare(self, chunk_id: int, queue_id: int, wanted: list[int]) -> bool:
         """Whether read() can return these messages now. If not, they are fetched, and arrived() returns the queue."""
         return True

@@ -1,4 +1,4 @@
-"""The contract of MessageLog and DefinitionLog, kept by the log in memory and the one on disk."""
+"""The contract of MessageLog and DefinitionLog, kept by the logs in memory, on disk and in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from leveret.store.rescue.salvage import open_database
 from leveret.store.rows import SUM
 from leveret.wire.content import make_content
 from tests.brokers.remote import RemoteLog
+from tests.postgres.stores import open_store
 
 PATIENCE_S = 60
 
@@ -68,17 +69,17 @@ class Heard(LogListener):
 
 
 class Log:
-    """A log, its listener, and a way to wait for it."""
+    """A log, its listener, and a way to wait for it. place: a directory, the URL of a database, or None for memory."""
 
-    def __init__(self, directory: Path | None, load_bytes: int = LOAD_BYTES) -> None:
+    def __init__(self, place: Path | str | None, load_bytes: int = LOAD_BYTES) -> None:
         self.heard = Heard()
         self._done: SimpleQueue[None] = SimpleQueue()
         self.log: MemoryLog | ChunkLog
-        self.log = (
-            MemoryLog()
-            if directory is None
-            else ChunkLog(open_database(directory), lambda: self._done.put(None), load_bytes)
-        )
+        if place is None:
+            self.log = MemoryLog()
+        else:
+            store = open_database(place) if isinstance(place, Path) else open_store(place)
+            self.log = ChunkLog(store, lambda: self._done.put(None), load_bytes)
         self.messages: MessageLog = self.log
         self.log.listener = self.heard
 
@@ -115,24 +116,36 @@ class Log:
         return sorted(each, key=lambda entry: entry[0])
 
 
-@pytest.fixture(params=["memory", "disk"])
+@pytest.fixture(params=["disk", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where a log can keep what the next one finds."""
+    if request.param == "disk":
+        return tmp_path
+    return str(request.getfixturevalue("database_url"))
+
+
+@pytest.fixture(params=["memory", "disk", "postgres"])
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Log:
     """A log that a broker may have."""
+    if request.param == "postgres":
+        return Log(request.getfixturevalue("database_url"))
     return Log(None if request.param == "memory" else tmp_path)
 
 
-@pytest.fixture(params=["memory", "disk", "remote"])
+@pytest.fixture(params=["memory", "disk", "postgres", "remote"])
 def any_log(request: pytest.FixtureRequest, tmp_path: Path) -> Log:
     """A log that a queue may have."""
+    if request.param == "postgres":
+        return Log(request.getfixturevalue("database_url"))
     log = Log(tmp_path if request.param == "disk" else None)
     if request.param == "remote":
         log.messages = RemoteLog(log.heard)
     return log
 
 
-def reopened(directory: Path) -> Log:
-    """The log of the directory, as the next broker finds it."""
-    return Log(directory)
+def reopened(place: Path | str) -> Log:
+    """The log of a place, as the next broker finds it."""
+    return Log(place)
 
 
 def test_a_new_log_is_empty(any_log: Log) -> None:
@@ -187,8 +200,8 @@ def test_a_flush_without_work_tells_nothing(log: Log) -> None:
 # -- what only a log with a directory can do
 
 
-def test_messages_survive_in_order(tmp_path: Path) -> None:
-    log = Log(tmp_path)
+def test_messages_survive_in_order(place: Path | str) -> None:
+    log = Log(place)
     shared = message(b"shared")
     for position in (1, 2, 3):
         log.log.append(1, position, message(b"%d" % position), 0)
@@ -199,7 +212,7 @@ def test_messages_survive_in_order(tmp_path: Path) -> None:
     log.log.remove(1, 2)
     log.flush()
     log.log.close()
-    log = reopened(tmp_path)
+    log = reopened(place)
     assert log.found() == [
         (1, 1, b"1", False),
         (1, 3, b"3", False),
@@ -210,11 +223,11 @@ def test_messages_survive_in_order(tmp_path: Path) -> None:
     log.log.close()
 
 
-def test_address_and_persistence_survive(tmp_path: Path) -> None:
-    log = Log(tmp_path)
+def test_address_and_persistence_survive(place: Path | str) -> None:
+    log = Log(place)
     log.log.append(1, 1, message(b"a"), 0)
     log.log.close()
-    log = reopened(tmp_path)
+    log = reopened(place)
     (found,) = log.recovered()
     assert (found.message.address.exchange, found.message.address.routing_key) == ("x", "key")
     assert found.message.content == message(b"a").content
@@ -222,8 +235,8 @@ def test_address_and_persistence_survive(tmp_path: Path) -> None:
     log.log.close()
 
 
-def test_deadlines_and_deaths_survive(tmp_path: Path) -> None:
-    log = Log(tmp_path)
+def test_deadlines_and_deaths_survive(place: Path | str) -> None:
+    log = Log(place)
     letter = Message(address("x", "key", ("cc",), ("bcc",)), message(b"a").content, True, True)
     log.log.append(1, 1, letter, 1_700_000_000_000)
     log.log.append(2, 1, letter, 0)
@@ -232,7 +245,7 @@ def test_deadlines_and_deaths_survive(tmp_path: Path) -> None:
     log.log.remove(2, 2)
     log.flush()
     log.log.close()
-    log = reopened(tmp_path)
+    log = reopened(place)
     found = {(each.queue_id, each.position): each for each in log.recovered()}
     assert {place: each.deadline_ms for place, each in found.items()} == {
         (1, 1): 1_700_000_000_000,
@@ -245,28 +258,28 @@ def test_deadlines_and_deaths_survive(tmp_path: Path) -> None:
     log.log.close()
 
 
-def test_after_a_clean_end_only_what_was_delivered_is_redelivered(tmp_path: Path) -> None:
-    log = Log(tmp_path)
+def test_after_a_clean_end_only_what_was_delivered_is_redelivered(place: Path | str) -> None:
+    log = Log(place)
     for position in (1, 2, 3):
         log.log.append(1, position, message(b""), 0)
     log.flush()
     log.log.delivered(1, 2)
     log.log.delivered(1, 1)
     log.log.close()
-    log = reopened(tmp_path)
+    log = reopened(place)
     assert [again for _, _, _, again in log.found()] == [True, True, False]
     log.log.close()
 
 
-def test_a_message_delivered_again_later_does_not_take_the_flag_from_others(tmp_path: Path) -> None:
-    log = reopened(tmp_path)
+def test_a_message_delivered_again_later_does_not_take_the_flag_from_others(place: Path | str) -> None:
+    log = reopened(place)
     for position, body in ((1, b"a"), (2, b"b"), (3, b"c")):
         log.log.append(1, position, message(body), 0)
     log.log.delivered(1, 2)
     log.flush()
     log.log.delivered(1, 1)  # it was requeued; another group
     log.log.close()
-    again = reopened(tmp_path)
+    again = reopened(place)
     assert again.found() == [(1, 1, b"a", True), (1, 2, b"b", True), (1, 3, b"c", False)]
     again.log.close()
 
@@ -304,8 +317,8 @@ def test_a_start_that_gives_up_leaves_the_doubt_to_the_next_one(tmp_path: Path) 
     again.log.close()
 
 
-def test_removed_and_dropped_messages_stay_away(tmp_path: Path) -> None:
-    log = Log(tmp_path)
+def test_removed_and_dropped_messages_stay_away(place: Path | str) -> None:
+    log = Log(place)
     shared = message(b"shared")
     for queue_id in (1, 2, 3):
         log.log.append(queue_id, 1, shared, 0)
@@ -316,19 +329,19 @@ def test_removed_and_dropped_messages_stay_away(tmp_path: Path) -> None:
     log.log.drop(2)
     log.flush()
     log.log.close()
-    log = reopened(tmp_path)
+    log = reopened(place)
     expected = [(1, 2, b"own", False), (3, 1, b"shared", False), (3, 2, b"own", False)]
     assert log.found() == expected
     log.log.remove(1, 2)
     log.log.drop(3)
     log.log.close()
-    log = reopened(tmp_path)
+    log = reopened(place)
     assert log.found() == []
     log.log.close()
 
 
-def test_large_messages_take_several_chunks(tmp_path: Path) -> None:
-    log = Log(tmp_path)
+def test_large_messages_take_several_chunks(place: Path | str) -> None:
+    log = Log(place)
     bodies = [bytes((number,)) * 700_000 for number in range(5)]
     for position, body in enumerate(bodies, 1):
         log.log.append(1, position, message(body), 0)
@@ -337,13 +350,13 @@ def test_large_messages_take_several_chunks(tmp_path: Path) -> None:
     log.log.remove(1, 1)
     log.flush()
     log.log.close()
-    log = reopened(tmp_path)
+    log = reopened(place)
     assert [body for _, _, body, _ in log.found()] == bodies[2:]
     log.log.close()
 
 
-def test_definitions_survive(tmp_path: Path) -> None:
-    log = Log(tmp_path)
+def test_definitions_survive(place: Path | str) -> None:
+    log = Log(place)
     log.log.put("exchange", "b", b"1")
     log.log.put("queue", "a", b"\x00\xff")
     log.log.put("queue", "gone", b"")
@@ -352,7 +365,7 @@ def test_definitions_survive(tmp_path: Path) -> None:
     log.log.delete("queue", "gone")
     log.flush()
     log.log.close()
-    log = reopened(tmp_path)
+    log = reopened(place)
     assert log.log.load() == [("exchange", "b", b"2"), ("queue", "a", b"\x00\xff")]
     log.log.close()
 

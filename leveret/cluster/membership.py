@@ -1,0 +1,185 @@
+"""Membership: what a node is in its cluster, and the beats that show to the others that it lives.
+
+A node that starts gets a new id. It counts its own committed beats, not seconds: another node is dead when its beat
+has not changed over DEAD_BEATS of this node's. So a slow or dead database, which nobody's beats reach, makes no node
+suspect another. A node that was declared dead stays dead: it finds no beat of its own, and has lost everything.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import psycopg
+
+from leveret.cluster.database import Connection
+from leveret.cluster.errors import ClusterError
+from leveret.cluster.schema import SHARDS
+from leveret.store.chunk_store import StoreError
+from leveret.store.shards import shard_of_queue
+
+BEAT_S: Final = 0.25
+DEAD_BEATS: Final = 5
+AGAIN_S: Final = 0.1  # between two attempts to connect
+
+JOIN: Final = """
+WITH node AS (
+    INSERT INTO nodes (id, name, address, session, alive)
+    SELECT coalesce(max(id), 0) + 1, %s, %s, 1, true FROM nodes RETURNING id
+) INSERT INTO beats (node, beat) SELECT id, 0 FROM node RETURNING node"""
+OTHERS: Final = """
+SELECT nodes.id, nodes.name, coalesce(beats.beat, -1) FROM nodes LEFT JOIN beats ON beats.node = nodes.id
+WHERE nodes.alive AND nodes.id <> %s"""
+DECLARE_DEAD: Final = """
+WITH beat AS (DELETE FROM beats WHERE node = %s AND beat = %s RETURNING node)
+UPDATE nodes SET alive = false WHERE id = %s AND alive AND (%s < 0 OR EXISTS (SELECT 1 FROM beat))"""
+TAKE: Final = """
+UPDATE shards SET node = %s
+WHERE node IS NULL OR NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = shards.node AND nodes.alive)"""
+LEAVE: Final = "UPDATE nodes SET alive = false WHERE id = %s AND alive"
+GIVE_UP: Final = """
+WITH beat AS (DELETE FROM beats WHERE node = %(node)s)
+UPDATE shards SET node = NULL, is_clean = %(is_clean)s WHERE node = %(node)s"""
+
+MARK: Final = "INSERT INTO delivered (shard, queue, position) VALUES (%s, %s, %s)"
+
+log = logging.getLogger("leveret.cluster")
+
+
+class Membership:
+    """A node of a cluster. name: for people. address: where other nodes reach it.
+
+    connect: opens a connection for a purpose. Raises: StoreError.
+    node: its id, new for each start. session: number of its connection that commits. was_clean: whether the last owner
+    of each shard has left properly.
+    """
+
+    def __init__(self, name: str, address: str, connect: Callable[[str], Connection]) -> None:
+        self.name = name
+        self.node = 0
+        self.session = 1
+        self.was_clean = True
+        self._address = address
+        self._connect = connect
+        self._on_lost: Callable[[str], None] = _nobody
+        self._is_over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def join(self) -> None:
+        """Become a node of the cluster, and take all shards. Blocks; more than a second if another node has just died.
+
+        Raises: ClusterError when another node lives. StoreError when the database cannot be used.
+        """
+        connection = self._connect(f"{self.name} joins")
+        try:
+            self._join(connection)
+        except psycopg.Error as error:
+            raise ClusterError(f"cannot join the cluster: {line(error)}") from None
+        finally:
+            connection.close()
+
+    def _join(self, connection: Connection) -> None:
+        while not self.node:
+            try:
+                row = connection.execute(JOIN, (self.name, self._address)).fetchone()
+                assert row is not None
+                self.node = int(str(row[0]))
+            except psycopg.errors.UniqueViolation:  # another node has taken this id
+                continue
+        try:
+            self._outlive(connection)
+            connection.execute(TAKE, (self.node,))
+            row = connection.execute("SELECT bool_and(is_clean) FROM shards WHERE node = %s", (self.node,)).fetchone()
+            assert row is not None
+            self.was_clean = bool(row[0])
+            connection.execute("UPDATE shards SET is_clean = false WHERE node = %s", (self.node,))
+        except BaseException:
+            self.leave(connection, None)
+            raise
+
+    def _outlive(self, connection: Connection) -> None:
+        """Declare dead each other node whose beat stands still. Raises: ClusterError when one lives."""
+        first: dict[object, tuple[object, int]] = {}
+        for beat in range(DEAD_BEATS + 1):
+            connection.execute("UPDATE beats SET beat = beat + 1 WHERE node = %s", (self.node,))
+            for node, name, seen in connection.execute(OTHERS, (self.node,)).fetchall():
+                known = first.setdefault(node, (seen, beat))
+                if known[0] != seen:
+                    raise ClusterError(
+                        f"node '{name}' uses this database; stop it first: only one node can use it at a time"
+                    )
+                if beat - known[1] >= DEAD_BEATS:
+                    connection.execute(DECLARE_DEAD, (node, seen, node, seen))
+                    log.warning("node '%s' (%s) is dead: this node takes its place", name, node)
+            if not first:
+                return
+            time.sleep(BEAT_S)
+
+    def begin(self, on_lost: Callable[[str], None]) -> None:
+        """Start to beat. on_lost: called in another thread when the others hold this node for dead. With a reason."""
+        self._on_lost = on_lost
+        self._thread = threading.Thread(target=self._run, name="leveret-beats", daemon=True)
+        self._thread.start()
+
+    def lose(self, reason: str) -> None:
+        """This node has found that it is dead for the others."""
+        if not self._is_over.is_set():
+            self._is_over.set()
+            self._on_lost(reason)
+
+    def leave(self, connection: Connection, delivered: dict[int, int] | None) -> bool:
+        """Give up all shards, in one transaction. Returns: whether this node was still alive for the others.
+
+        delivered: the highest delivered position of each queue. None if the messages were not read: then the marks and
+        whether the last end was clean stay as they were. Raises: psycopg.Error.
+        """
+        with connection.transaction():
+            if not connection.execute(LEAVE, (self.node,)).rowcount:
+                return False
+            if delivered is not None:
+                connection.execute("DELETE FROM delivered")
+                marks = [(int(shard_of_queue(queue, SHARDS)), queue, last) for queue, last in delivered.items()]
+                connection.cursor().executemany(MARK, marks)
+            is_clean = self.was_clean or delivered is not None
+            connection.execute(GIVE_UP, {"node": self.node, "is_clean": is_clean})
+        return True
+
+    def stop(self) -> None:
+        """Stop to beat."""
+        self._is_over.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        connection: Connection | None = None
+        due_s = time.monotonic()
+        while not self._is_over.is_set():
+            try:
+                if connection is None:
+                    connection = self._connect(f"{self.name} beats")
+                found = connection.execute("UPDATE beats SET beat = beat + 1 WHERE node = %s", (self.node,)).rowcount
+                if found == 0:
+                    self.lose("another node has declared it dead")
+                    break
+            except (psycopg.Error, StoreError) as error:
+                log.debug("no beat: %s", error)
+                if connection is not None:
+                    connection.close()
+                connection = None
+                self._is_over.wait(AGAIN_S)
+            due_s = max(due_s + BEAT_S, time.monotonic())
+            self._is_over.wait(due_s - time.monotonic())
+        if connection is not None:
+            connection.close()
+
+
+def line(error: Exception) -> str:
+    """The first line of an error of the database, which may have several."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _nobody(reason: str) -> None:
+    pass

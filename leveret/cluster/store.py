@@ -1,0 +1,339 @@
+"""PostgresStore: the ChunkStore of a node in a cluster. Its rows are the same chunks as those of a data directory.
+
+Each group is one statement, which writes only if this node is alive for the others and its session is the current one.
+When a connection breaks during a statement, the outcome is unknown. Then the node connects again, raises its session
+number, which waits for the statement if it still runs, and looks whether the group is there. If not, it sends the same
+group again. No commit is ever cancelled, and no group with an unknown outcome is refused.
+
+A commit that returns with a warning is not certain: PostgreSQL stops waiting for a standby with a warning, and reports
+success. Such a group counts as written only after another commit without a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, LiteralString
+
+import psycopg
+from psycopg.errors import Diagnostic
+
+from leveret.cluster.database import Connection
+from leveret.cluster.fetcher import Fetcher
+from leveret.cluster.membership import Membership, line
+from leveret.cluster.schema import SHARDS
+from leveret.cluster.statement import Commit, decode_key, split
+from leveret.store.chunk import ANYWHERE, Counts, DamagedChunk, Head, parse, trim
+from leveret.store.chunk_store import ChunkStore, Found, StoreError, WriteError
+from leveret.store.group import Group
+from leveret.store.rows import unpack_counts, unpack_places
+from leveret.store.shards import SHARD_BIT
+
+AGAIN_S: Final = 0.2  # between two attempts to connect
+LEAVE_S: Final = 10.0  # a node that stops waits at most that long for its database
+VACUUM_BYTES: Final = 128 << 20  # written between two vacuums
+STEP: Final = 500  # heads of chunks that are read at once
+NUMBER_BIT: Final = 40  # the id of the node is above this bit of the number of a commit
+
+RAISE_SESSION: Final = "UPDATE nodes SET session = session + 1 WHERE id = %s AND alive RETURNING session"
+CONFIRM: Final = "UPDATE beats SET beat = beat WHERE node = %s"
+"""Changes nothing, but its commit is behind all commits before it, and waits for the standby as they should have."""
+
+CHUNKS: Final = "unnest(%b::int[], %b::bigint[]) c(s, n)"
+
+log = logging.getLogger("leveret.cluster")
+
+Gone = dict[int, set[tuple[int, int]]]  # queue ids and positions by chunk
+
+
+class PostgresStore(ChunkStore):
+    """The store of a node that has joined its cluster.
+
+    connect: opens a connection for a purpose. Raises: StoreError.
+    """
+
+    def __init__(self, member: Membership, connect: Callable[[str], Connection]) -> None:
+        super().__init__("the database of the cluster", SHARDS)
+        self._member = member
+        self._connect = connect
+        self._has_warned = False
+        self._connection: Connection = self._open()
+        self._leaves_at_s = 0.0  # there is no attempt to connect after it; 0 for no limit
+        self._commits = 0
+        self._aside: set[int] = set()
+        self._noted: set[int] = set()  # at least all chunks with counts
+        self._written = 0  # bytes since the last vacuum
+        self._vacuum: threading.Thread | None = None
+        self.was_clean = member.was_clean
+        self.is_new = self._rows("SELECT value FROM revision") == [(0,)]
+
+    def _open(self) -> Connection:
+        connection = self._connect(f"{self._member.name} commits")
+        connection.add_notice_handler(self._noticed)
+        connection.prepare_threshold = 1
+        return connection
+
+    def _noticed(self, notice: Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            self._has_warned = True
+            log.warning("the database warns: %s", notice.message_primary)
+
+    def _rows(self, query: LiteralString, *values: object) -> list[tuple[object, ...]]:
+        """Read before anything is written. Raises: StoreError."""
+        try:
+            return self._connection.cursor(binary=True).execute(query, values).fetchall()
+        except psycopg.Error as error:
+            raise StoreError(f"cannot read the database of the cluster: {line(error)}") from None
+
+    # -- start
+
+    def definitions(self) -> list[tuple[str, str, bytes]]:
+        """See ChunkStore. Raises: StoreError."""
+        rows = self._rows("SELECT kind, key, value FROM definitions WHERE value IS NOT NULL ORDER BY place")
+        return [(str(kind), decode_key(_bytes(key)), _bytes(value)) for kind, key, value in rows]
+
+    def chunks(self) -> Iterator[Found]:
+        """See ChunkStore. Raises: StoreError."""
+        spent: set[int] = set()
+        for shard, number, is_spent in self._rows("SELECT shard, chunk, is_spent FROM aside"):
+            self._aside.add(_id(shard, number))
+            if is_spent:
+                spent.add(_id(shard, number))
+        gone, counts = self._gone(), self._counts()
+        self._noted.update(counts)
+        self.chunk_count = _int(self._rows("SELECT count(*) FROM chunks")[0][0])
+        last: tuple[object, object] = (-1, -1)
+        query: LiteralString = (
+            "SELECT shard, id, head FROM chunks WHERE (shard, id) > (%s::int, %s::bigint) ORDER BY shard, id LIMIT %s"
+        )
+        while rows := self._rows(query, *last, STEP):
+            for shard, number, encoded in rows:
+                chunk_id = _id(shard, number)
+                try:
+                    head: Head = Head() if chunk_id in spent else parse(_bytes(encoded))
+                except DamagedChunk as damage:
+                    yield Found(chunk_id, Head(), str(damage))
+                    continue
+                head.add_counts(counts.get(chunk_id, {}))
+                head.cross_out(gone.get(chunk_id, set()) | gone.get(_id(shard, ANYWHERE), set()))
+                yield Found(chunk_id, head)
+            last = rows[-1][0], rows[-1][1]
+
+    def _gone(self) -> Gone:
+        found: Gone = {}
+        for shard, number, places in self._rows("SELECT shard, chunk, places FROM gone"):
+            try:
+                found.setdefault(_id(shard, number), set()).update(unpack_places(_bytes(places)))
+            except DamagedChunk as damage:
+                text = "the removals from chunk %s of shard %s cannot be read, so removed messages come back: %s"
+                log.error(text, number, shard, damage)
+        return found
+
+    def _counts(self) -> dict[int, Counts]:
+        found: dict[int, Counts] = {}
+        for shard, number, places in self._rows("SELECT shard, chunk, places FROM counts"):
+            found[_id(shard, number)] = _unpacked(places)
+        return found
+
+    def aside(self) -> int:
+        """See ChunkStore."""
+        return len(self._aside)
+
+    def delivered(self) -> dict[int, int]:
+        """See ChunkStore. Raises: StoreError."""
+        return {_int(queue): _int(position) for queue, position in self._rows("SELECT queue, position FROM delivered")}
+
+    # -- groups
+
+    def write(self, group: Group) -> None:
+        """See ChunkStore. Waits as long as the database is away. Raises: WriteError."""
+        commit: Commit | None = None
+        while True:
+            try:
+                if commit is None:
+                    commit = self._commit(group)
+                self._execute(commit)
+                break
+            except psycopg.Error as error:
+                if not self._connection.broken and not self._connection.closed:
+                    raise WriteError(line(error)) from None  # the server has refused it: nothing is written
+                log.warning("the connection to the database is lost: %s", line(error))
+                self._reconnect()
+                if commit is not None and self._has_arrived(commit):
+                    break
+        self._commits += 1
+        self._aside.update(group.aside)
+        self._noted.update(group.counts)
+        self._noted.difference_update(group.emptied)
+        self._written += commit.bytes
+
+    def _commit(self, group: Group) -> Commit:
+        """The statement of a group. Raises: psycopg.Error."""
+        number = self._member.node << NUMBER_BIT | self._commits
+        counts = self._read_counts([chunk for chunk in group.counts if chunk in self._noted])
+        rewritten = self._rewritten(group)
+        return Commit(group, number, counts, rewritten, self._aside.union(group.aside))
+
+    def _execute(self, commit: Commit) -> None:
+        """Write, and be certain of it. Raises: psycopg.Error; WriteError when this node is dead for the others."""
+        self._has_warned = False
+        query, values = commit.statement(self._member.node, self._member.session)
+        row = self._connection.execute(query, values).fetchone()
+        if row != (1,):
+            self._member.lose("another node has taken its place")
+            raise WriteError("this node does not belong to the cluster any more")
+        self._make_certain()
+
+    def _make_certain(self) -> None:
+        """After a warning, wait for a commit without one. Raises: psycopg.Error."""
+        while self._has_warned:
+            self._has_warned = False
+            self._connection.execute(CONFIRM, (self._member.node,))
+
+    def _reconnect(self) -> None:
+        """Connect again and raise the session, which waits for a statement of the last one. Raises: WriteError."""
+        while True:
+            self._connection.close()
+            try:
+                self._connection = self._open()
+                self._has_warned = False
+                row = self._connection.execute(RAISE_SESSION, (self._member.node,)).fetchone()
+                if row is None:
+                    self._member.lose("another node has declared it dead")
+                    raise WriteError("this node does not belong to the cluster any more")
+                self._member.session = _int(row[0])
+                self._make_certain()
+                log.warning("connected to the database again")
+                return
+            except (psycopg.Error, StoreError) as error:
+                log.debug("cannot connect: %s", line(error))
+            if self._leaves_at_s and time.monotonic() > self._leaves_at_s:
+                raise WriteError("the database cannot be reached")
+            time.sleep(AGAIN_S)
+
+    def _has_arrived(self, commit: Commit) -> bool:
+        """Whether a commit of unknown outcome was written. One that changes nothing new is simply sent again."""
+        try:
+            if commit.written:
+                shards, numbers = split(commit.written[:1])
+                query: LiteralString = "SELECT 1 FROM chunks WHERE shard = %s AND id = %s"
+                return bool(self._connection.execute(query, (shards[0], numbers[0])).fetchone())
+            if commit.removed:
+                shards, numbers = split(commit.removed[:1])
+                query = "SELECT 1 FROM gone WHERE shard = %s AND chunk = %s AND seq = %s"
+                return bool(self._connection.execute(query, (shards[0], numbers[0], commit.number)).fetchone())
+        except psycopg.Error:
+            self._reconnect()
+            return self._has_arrived(commit)
+        return False
+
+    def _read_counts(self, chunks: list[int]) -> dict[int, Counts]:
+        """The counts noted of chunks. Raises: psycopg.Error."""
+        if not chunks:
+            return {}
+        query: LiteralString = f"SELECT shard, chunk, places FROM counts JOIN {CHUNKS} ON shard = s AND chunk = n"
+        rows = self._connection.cursor(binary=True).execute(query, split(chunks)).fetchall()
+        return {_id(shard, number): _unpacked(places) for shard, number, places in rows}
+
+    def _rewritten(self, group: Group) -> dict[int, tuple[bytes, bytes]]:
+        """Sparse chunks without what is gone; one that cannot be read is set aside. Raises: psycopg.Error."""
+        sparse = [chunk for chunk in group.sparse if chunk not in self._aside]
+        if not sparse:
+            return {}
+        cursor = self._connection.cursor(binary=True)
+        gone: Gone = {}
+        try:
+            rows = cursor.execute(
+                f"SELECT shard, chunk, places FROM gone JOIN {CHUNKS} ON shard = s AND chunk = n", split(sparse)
+            ).fetchall()
+            for shard, number, places in rows:
+                gone.setdefault(_id(shard, number), set()).update(unpack_places(_bytes(places)))
+            for chunk, writer in group.gone.items():
+                if chunk in group.sparse:
+                    gone.setdefault(chunk, set()).update(_pairs(writer.getvalue()))
+        except DamagedChunk as damage:
+            log.error("removals cannot be read, so no chunk is rewritten: %s", damage)
+            return {}
+        counts = self._read_counts([chunk for chunk in sparse if chunk in self._noted])
+        found: dict[int, tuple[bytes, bytes]] = {}
+        query = f"SELECT shard, id, head, data FROM chunks JOIN {CHUNKS} ON shard = s AND id = n"
+        for shard, number, encoded, data in cursor.execute(query, split(sparse)).fetchall():
+            chunk_id = _id(shard, number)
+            try:
+                head: Head = parse(_bytes(encoded))
+                head.cross_out(gone.get(chunk_id, set()))
+                head.add_counts(counts.get(chunk_id, {}))
+                found[chunk_id] = trim(head, _bytes(data))
+            except DamagedChunk as damage:
+                log.error("chunk %d cannot be read any more, and is set aside: %s", chunk_id, damage)
+                group.aside[chunk_id] = str(damage)
+        return found
+
+    def tidy(self, is_idle: bool) -> bool:
+        """Have the database make the rows of deleted chunks free for new ones, in another thread."""
+        if self._written >= VACUUM_BYTES and (self._vacuum is None or not self._vacuum.is_alive()):
+            self._written = 0
+            self._vacuum = threading.Thread(target=self._clean, name="leveret-vacuum", daemon=True)
+            self._vacuum.start()
+        return False
+
+    def _clean(self) -> None:
+        try:
+            with self._connect(f"{self._member.name} vacuum") as connection:
+                connection.execute("VACUUM (SKIP_LOCKED, TRUNCATE off) chunks, gone, counts")
+        except (psycopg.Error, StoreError) as error:
+            log.warning("cannot make space free in the database: %s", line(error))
+
+    def reader(self, notify: Callable[[], None]) -> Fetcher:
+        """See ChunkStore. Raises: StoreError."""
+        return Fetcher(self._connect, f"{self._member.name} reads", notify)
+
+    # -- end
+
+    def leave(self) -> None:
+        """From now on, write() waits only a few seconds for a database that is away. Any thread may call this."""
+        self._leaves_at_s = time.monotonic() + LEAVE_S
+
+    def close(self, delivered: dict[int, int] | None = None) -> None:
+        """See ChunkStore."""
+        self._member.stop()
+        if self._vacuum is not None:
+            self._vacuum.join()
+        try:
+            if not self._member.leave(self._connection, delivered):
+                log.warning("another node had taken the place of this one before it left")
+        except psycopg.Error as error:
+            log.warning("the database does not know that this node has left: %s", line(error))
+        finally:
+            self._connection.close()
+
+
+def _id(shard: object, number: object) -> int:
+    """The id of a chunk."""
+    return _int(shard) << SHARD_BIT | _int(number)
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def _bytes(value: object) -> bytes:
+    assert isinstance(value, bytes)
+    return value
+
+
+def _unpacked(places: object) -> Counts:
+    try:
+        return unpack_counts(_bytes(places))
+    except DamagedChunk as damage:
+        log.error("delivery counts of messages cannot be read: %s", damage)
+        return {}
+
+
+def _pairs(places: bytes) -> list[tuple[int, int]]:
+    """Queue ids and positions, as a group has them."""
+    numbers = [int.from_bytes(places[at : at + 8], "big", signed=True) for at in range(0, len(places), 8)]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
