@@ -19,7 +19,13 @@ from leveret.node.config import CONFIG_FILE, ENV_PREFIX, OPTIONS, SETTINGS, Conf
 from leveret.node.kinds import Switch
 
 HELP = ("--help", "-h")
-FOREIGN = ("LEVERET_PURE", "LEVERET_EXPECT_BUILD", "LEVERET_URL")  # variables for builds, tests and other commands
+FOREIGN = (  # variables for builds, tests and other commands
+    "LEVERET_PURE",
+    "LEVERET_EXPECT_BUILD",
+    "LEVERET_URL",
+    "LEVERET_CLUSTER_PASSWORD",
+    "LEVERET_CLUSTER_PASSWORD_FILE",
+)
 FOREIGN_PREFIX = "LEVERET_TEST_"
 MAX_SHOWN = 60  # characters of a value
 UNQUOTED = ("Invalid value", "Expected newline")  # the start of tomllib's errors for text without quotes
