@@ -68,20 +68,21 @@ class Membership:
         self._is_over = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def join(self) -> None:
+    def join(self, takes: bool = True) -> None:
         """Become a node of the cluster, and take all shards. Blocks; more than a second if another node has just died.
 
+        takes: otherwise the shards stay as they are, for a node that only reads, and keeps others away meanwhile.
         Raises: ClusterError when another node lives. StoreError when the database cannot be used.
         """
         connection = self._connect(f"{self.name} joins")
         try:
-            self._join(connection)
+            self._join(connection, takes)
         except psycopg.Error as error:
             raise ClusterError(f"cannot join the cluster: {line(error)}") from None
         finally:
             connection.close()
 
-    def _join(self, connection: Connection) -> None:
+    def _join(self, connection: Connection, takes: bool) -> None:
         while not self.node:
             try:
                 row = connection.execute(JOIN, (self.name, self._address)).fetchone()
@@ -91,8 +92,9 @@ class Membership:
                 continue
         try:
             self._outlive(connection)
-            connection.execute(TAKE, (self.node,))
-            row = connection.execute("SELECT bool_and(is_clean) FROM shards WHERE node = %s", (self.node,)).fetchone()
+            if takes:
+                connection.execute(TAKE, (self.node,))
+            row = connection.execute("SELECT bool_and(is_clean) FROM shards").fetchone()  # all are its own, or nobody's
             assert row is not None
             self.was_clean = bool(row[0])
             connection.execute("UPDATE shards SET is_clean = false WHERE node = %s", (self.node,))

@@ -27,6 +27,7 @@ from leveret.store.committer import Committer
 from leveret.store.group import Group
 from leveret.store.index import Index
 from leveret.store.news import News
+from leveret.store.unfinished import refuse_unfinished
 
 LOAD_BYTES: Final = 32 << 20  # of contents that are loaded into memory at start-up
 GROUP_BYTES: Final = 4 << 20  # of messages in one commit; sealing more would take long
@@ -199,8 +200,10 @@ class ChunkLog(MessageLog, DefinitionLog):
             self._works_again()
 
     def load(self) -> list[tuple[str, str, bytes]]:
-        """All definitions, oldest first."""
-        return self._store.definitions()
+        """All definitions, oldest first. Raises: StoreError, also for a store that is an unfinished copy."""
+        definitions = self._store.definitions()
+        refuse_unfinished(definitions, self._store.place)
+        return definitions
 
     def damaged(self) -> list[tuple[str, str, str]]:
         """The damaged definitions that load() omitted."""

@@ -30,6 +30,7 @@ from leveret.store.rows import pack_counts, pack_places, pack_value, unpack_plac
 from leveret.store.schema import (
     PAGE_BYTES,
     bring_up_to_date,
+    complete,
     connect,
     foreign,
     is_empty,
@@ -88,21 +89,33 @@ class DamagedRow(Exception):
 
 
 class Database(ChunkStore):
-    """The open database of a directory. Raises: StoreError."""
+    """The open database of a directory. Raises: StoreError.
 
-    def __init__(self, directory: Path) -> None:
+    only_reads: the directory must exist, is locked, and does not change; not even the mark of a clean end does. Then
+    write() must not be called.
+    """
+
+    def __init__(self, directory: Path, only_reads: bool = False) -> None:
         super().__init__("the data directory")
+        self._only_reads = only_reads
         self._misnamed: dict[tuple[str, str], list[int]] = {}  # ids of rows whose kind or key has a wrong type
         path = self._path = directory / FILE_NAME
         try:
-            make_directory(directory)
+            if not only_reads:
+                make_directory(directory)
             self._lock = lock_directory(directory)
             try:
-                tighten(directory, FILE_NAME)
-                make_private(path)
+                if only_reads:
+                    path.stat()
+                else:
+                    tighten(directory, FILE_NAME)
+                    make_private(path)
                 self._sql = connect(path, 0)
                 try:
-                    self._open(path)
+                    if only_reads:
+                        self._look(path)
+                    else:
+                        self._open(path)
                 except BaseException:
                     self._sql.close()
                     raise
@@ -145,6 +158,13 @@ class Database(ChunkStore):
         sql.execute("COMMIT")
         if clean is not None:  # remove the mark from the file itself too, in case the log is lost
             sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _look(self, path: Path) -> None:
+        """Open for reading only. Raises: StoreError, sqlite3.Error."""
+        check_schema(self._sql, path)
+        complete(self._sql)
+        self._sql.execute("PRAGMA query_only=ON")
+        self.was_clean = self._sql.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone() is not None
 
     # -- start-up
 
@@ -386,6 +406,8 @@ class Database(ChunkStore):
     def close(self, delivered: dict[int, int] | None = None) -> None:
         """See ChunkStore."""
         try:
+            if self._only_reads:
+                return
             if delivered is not None:
                 self._sql.execute("BEGIN")
                 self._sql.execute("DELETE FROM delivered")

@@ -26,6 +26,7 @@ from leveret.store.tables import (
     read_delivered,
     read_gone,
 )
+from leveret.store.unfinished import refuse_unfinished
 
 
 class Snapshot(DefinitionLog):
@@ -41,6 +42,7 @@ class Snapshot(DefinitionLog):
             check_unused(directory)
             self._sql.execute("BEGIN")
             self._definitions: Definitions = read_definitions(self._sql)
+            refuse_unfinished(self._definitions.found, "the data directory")
             self._gone: Gone = read_gone(self._sql)
             asides: dict[int, SetAside] = read_aside(self._sql)
             self._chunks = [

@@ -1,7 +1,8 @@
-"""leveret cluster: prepare and check the PostgreSQL database that the nodes of a cluster share."""
+"""leveret cluster: prepare, check, fill and empty the PostgreSQL database that the nodes of a cluster share."""
 
 from __future__ import annotations
 
+import importlib
 from types import ModuleType
 from typing import Annotated
 
@@ -9,8 +10,9 @@ import typer
 
 from leveret.node.cli.arguments import examples
 from leveret.node.cli.output import AsJson, refuse
+from leveret.node.cli.target import DataDir, find_directory
 
-app = typer.Typer(help="Prepare and check the PostgreSQL database of a cluster.", no_args_is_help=True)
+app = typer.Typer(help="Prepare, check and fill the PostgreSQL database of a cluster.", no_args_is_help=True)
 
 DatabaseUrl = Annotated[
     str,
@@ -39,7 +41,7 @@ def init(url: DatabaseUrl, password_file: PasswordFile = None) -> None:
 
     Requires the extra `cluster`: pip install 'leveret[cluster]'.
     """
-    _work().init(url, password_file)
+    _work("cluster_work").init(url, password_file)
 
 
 @app.command(epilog=examples("cluster check postgresql://leveret@db.example.com/leveret"))
@@ -48,15 +50,45 @@ def check(url: DatabaseUrl, password_file: PasswordFile = None, as_json: AsJson 
 
     Requires the extra `cluster`: pip install 'leveret[cluster]'.
     """
-    _work().check(url, password_file, as_json)
+    _work("cluster_work").check(url, password_file, as_json)
 
 
-def _work() -> ModuleType:
+@app.command(
+    "import", epilog=examples("cluster import postgresql://leveret@db.example.com/leveret --data-dir /var/lib/leveret")
+)
+def import_(
+    url: DatabaseUrl, data_dir: DataDir = None, password_file: PasswordFile = None, as_json: AsJson = False
+) -> None:
+    """Copy all definitions and persistent messages of a stopped broker's data directory to the empty database of a
+    cluster.
+
+    `leveret cluster init` prepares the database. The data directory does not change; do not start a broker with it
+    again. After an interruption no node starts with the database; run the command again, which starts anew. Damaged
+    data is reported and not copied; then the exit status is 1. Requires the extra `cluster`.
+    """
+    directory = find_directory(data_dir)
+    _work("cluster_copying").import_directory(url, directory, password_file, as_json)
+
+
+@app.command(epilog=examples("cluster export postgresql://leveret@db.example.com/leveret --data-dir /srv/leveret"))
+def export(
+    url: DatabaseUrl, data_dir: DataDir = None, password_file: PasswordFile = None, as_json: AsJson = False
+) -> None:
+    """Copy all definitions and persistent messages from the database of a stopped cluster to a new data directory.
+
+    The database does not change; do not start a node with it again. After an interruption no broker starts with the
+    data directory; run the command again, which starts anew. Damaged data is reported and not copied; then the exit
+    status is 1. Requires the extra `cluster`.
+    """
+    directory = find_directory(data_dir)
+    _work("cluster_copying").export_directory(url, directory, password_file, as_json)
+
+
+def _work(name: str) -> ModuleType:
     """The part of these commands that needs PostgreSQL's client, which no other command loads."""
     try:
-        from leveret.node.cli import cluster_work
+        return importlib.import_module(f"leveret.node.cli.{name}")
     except ImportError as error:
         if (error.name or "").startswith("leveret"):
             raise
         refuse("the client of PostgreSQL is not installed: pip install 'leveret[cluster]'")
-    return cluster_work

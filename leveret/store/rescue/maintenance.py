@@ -36,6 +36,7 @@ from leveret.store.tables import (
     read_delivered,
     read_gone,
 )
+from leveret.store.unfinished import command_of
 
 WAIT_S: Final = 5.0  # for a lock
 STEP_PAGES: Final = 512  # copied at once: 8 MiB
@@ -175,6 +176,9 @@ def check(directory: Path, tell: Callable[[int, int], None]) -> Report:
                 report.is_broken = True
         definitions = read_definitions(sql)
         report.definitions = len(definitions.found)
+        command = command_of(definitions.found)
+        if command:
+            report.problems.append(f"it is an incomplete copy: run `{command}` again, which starts it anew")
         for kind, key, what in definitions.damaged:
             report.problems.append(f"the definition of {kind} {key}: {what}")
         gone = read_gone(sql)

@@ -86,6 +86,32 @@ def open_database(directory: Path) -> Database:
     return Database(directory)
 
 
+def open_to_read(directory: Path) -> Database:
+    """Open the database of a directory for reading only, and lock it. A damaged file stays as it is.
+
+    Raises: StoreError, DirectoryInUse.
+    """
+    path = directory / FILE_NAME
+    try:
+        if not path.exists():
+            raise StoreError(f"there is no data in '{directory}'; say where with --data-dir")
+        lock_directory(directory).close()  # a file in use looks damaged
+        wrong, doubt = inspect(path)
+        if wrong:
+            raise DamagedDatabase(path, wrong)
+        database = Database(directory, only_reads=True)
+        try:
+            database.verify(doubt != "")
+        except BaseException:
+            database.close()
+            raise
+        return database
+    except DamagedDatabase as error:
+        raise StoreError(f"{error}; start a broker there once, which copies readable data to a new file") from None
+    except OSError as error:
+        raise StoreError(f"cannot use data directory {directory}: {error.strerror}") from None
+
+
 def _finish(directory: Path) -> None:
     """Finish a salvage that was interrupted while it moved files; delete the files of one interrupted earlier."""
     path = directory / FILE_NAME
