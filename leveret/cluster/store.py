@@ -34,7 +34,7 @@ from leveret.store.shards import SHARD_BIT
 AGAIN_S: Final = 0.2  # between two attempts to connect
 LEAVE_S: Final = 10.0  # a node that stops waits at most that long for its database
 VACUUM_BYTES: Final = 128 << 20  # written between two vacuums
-STEP: Final = 500  # heads of chunks that are read at once
+STEP: Final = 100  # heads of chunks that are read at once: some MB
 NUMBER_BIT: Final = 40  # the id of the node is above this bit of the number of a commit
 
 RAISE_SESSION: Final = "UPDATE nodes SET session = session + 1 WHERE id = %s AND alive RETURNING session"
