@@ -283,7 +283,7 @@ def killed(
         if attempt:
             eventually(lambda before=before: newest_node(url) > before, "the command has joined")  # type: ignore[misc]
             with contextlib.suppress(subprocess.TimeoutExpired):
-                command.wait(generator.uniform(0, 4))
+                command.wait(generator.uniform(0, 2.5))
         else:
             eventually(is_half_way, "the copy has begun")
         command.kill()
