@@ -66,6 +66,7 @@ class Membership:
         self._connect = connect
         self._on_lost: Callable[[str], None] = _nobody
         self._is_over = threading.Event()
+        self._is_lost = False
         self._thread: threading.Thread | None = None
 
     def join(self) -> None:
@@ -126,8 +127,9 @@ class Membership:
 
     def lose(self, reason: str) -> None:
         """This node has found that it is dead for the others."""
-        if not self._is_over.is_set():
-            self._is_over.set()
+        self._is_over.set()
+        if not self._is_lost:
+            self._is_lost = True
             self._on_lost(reason)
 
     def leave(self, connection: Connection, delivered: dict[int, int] | None) -> bool:
