@@ -21,6 +21,7 @@ from leveret.cluster.url import WAYS, DatabaseUrl, Host, parse
 Connection: TypeAlias = psycopg.Connection[tuple[object, ...]]
 
 SCHEMA: Final = "leveret"
+CONNECTIONS: Final = 3  # of each node: commits; reads; beats and watching
 DEAD_S: Final = 10
 CONNECT_S: Final = 5  # for each address
 PASSWORD_FILE: Final = "LEVERET_CLUSTER_PASSWORD_FILE"
@@ -44,6 +45,9 @@ SETTINGS: Final = {
     "transaction_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
+    "tcp_keepalives_idle": "10",  # seconds; so that the server closes connections of a dead machine
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
 }
 """Settings of each session. One that a server does not know is left out: versions and engines differ."""
 
@@ -87,7 +91,7 @@ def connect(
     if len(errors) == 1:
         raise errors[0]
     kind = NotPrimary if any(isinstance(error, NotPrimary) for error in errors) else ClusterError
-    raise kind(". ".join(map(str, errors)))
+    raise kind("; ".join(map(str, errors)))
 
 
 def apply_settings(connection: Connection) -> None:
@@ -140,9 +144,13 @@ CAUSES: Final = (
     (r"Connection refused", "connection refused; start PostgreSQL there, or correct host and port"),
     (r"No such file or directory", "there is no such socket; start PostgreSQL there, or correct host and port"),
     (r"timeout expired|timed out", "no answer in time; check that the machine runs, and the firewall"),
+    (r"server closed the connection|Connection reset", "the connection broke at once; see the log of the server"),
     (r"No route to host|Network is unreachable", "the network does not lead there; check the host and the network"),
     (r"no password supplied", f"it asks for the password of {{user}}: {WAYS}"),
-    (r"password authentication failed|authentication failed", "it refused user name or password of {user}"),
+    (
+        r"password authentication failed|authentication failed",
+        "it refused the login of {user}; correct user name or password",
+    ),
     (r'role "[^"]*" does not exist', "it has no {user}; create it with `createuser`, or name another in the URL"),
     (r"is not permitted to log in", "{user} may not log in; allow it with ALTER ROLE … LOGIN"),
     (r'database "[^"]*" does not exist', "it has no {database}; create it with `createdb`, or correct the URL"),
@@ -179,6 +187,6 @@ def refusal(error: psycopg.Error, place: DatabaseUrl, host: Host) -> ClusterErro
 def _detail(text: str) -> str:
     """The cause in a text of libpq, without what it says of the server before, and in one line."""
     line = text.strip().splitlines()[0] if text.strip() else "unknown error"
-    line = re.sub(r"^connection failed: ", "", line)
+    line = re.sub(r"^(connection failed|connection is bad): ", "", line)
     line = re.sub(r"^connection to server (at|on) .*? failed: ", "", line)
     return re.sub(r"^(FATAL|ERROR):\s*", "", line).rstrip(". ")

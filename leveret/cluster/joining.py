@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from leveret.cluster import schema
+from leveret.cluster.checks import Level, check
 from leveret.cluster.database import Connection, connect, find_password
 from leveret.cluster.membership import Membership
 from leveret.cluster.store import PostgresStore
 from leveret.cluster.url import parse
 
+log = logging.getLogger("leveret.cluster")
 
-def join(url: str, password_file: str, name: str, on_replaced: Callable[[str], None]) -> PostgresStore:
-    """Become the node of this name, and take over the database. Blocks, about 1.3 s if the last node was killed.
+
+def join(
+    url: str, password_file: str, name: str, on_replaced: Callable[[str], None]
+) -> tuple[Membership, PostgresStore]:
+    """Become the node of this name, and take over the database. Returns: the membership and its store.
+
+     Blocks, about 1.3 s if the last node was killed.
 
     on_replaced: called in another thread with the reason, when another node has taken over. From then on, nothing can
     be written. Raises: StoreError, which is a ClusterError for whatever concerns the cluster.
@@ -24,11 +32,14 @@ def join(url: str, password_file: str, name: str, on_replaced: Callable[[str], N
 
     with connected(f"{name} starts") as connection:
         schema.require(connection)
+        for finding in check(connection, place):
+            if finding.level != Level.NOTE:
+                log.warning("the database: %s; %s", finding.text, finding.advice)
     member = Membership(name, "", connected)
     member.join()
     member.begin(on_replaced)
     try:
-        return PostgresStore(member, connected)
+        return member, PostgresStore(member, connected)
     except BaseException:
         member.stop()
         raise

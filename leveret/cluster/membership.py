@@ -23,6 +23,7 @@ from leveret.store.shards import shard_of_queue
 
 BEAT_S: Final = 0.25
 DEAD_BEATS: Final = 5
+CERTAIN_S: Final = 0.9  # after a beat; others wait for 1.25 s at least
 AGAIN_S: Final = 0.1  # between two attempts to connect
 
 JOIN: Final = """
@@ -53,6 +54,7 @@ class Membership:
     """A node of a cluster. name: for people. address: where other nodes reach it.
 
     connect: opens a connection for a purpose. Raises: StoreError.
+    beat_s: when its last beat was committed, on the monotonic clock.
     node: its id, new for each start. session: number of its connection that commits. was_clean: whether the last owner
     of each shard has left properly.
     """
@@ -62,6 +64,7 @@ class Membership:
         self.node = 0
         self.session = 1
         self.was_clean = True
+        self.beat_s = 0.0
         self._address = address
         self._connect = connect
         self._on_lost: Callable[[str], None] = _nobody
@@ -122,8 +125,13 @@ class Membership:
     def begin(self, on_lost: Callable[[str], None]) -> None:
         """Start to beat. on_lost: called in another thread when the others hold this node for dead. With a reason."""
         self._on_lost = on_lost
+        self.beat_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="leveret-beats", daemon=True)
         self._thread.start()
+
+    def is_certain(self) -> bool:
+        """Whether no other node can have declared this one dead yet."""
+        return time.monotonic() - self.beat_s < CERTAIN_S
 
     def lose(self, reason: str) -> None:
         """This node has found that it is dead for the others."""
@@ -162,10 +170,12 @@ class Membership:
             try:
                 if connection is None:
                     connection = self._connect(f"{self.name} beats")
+                sent_s = time.monotonic()
                 found = connection.execute("UPDATE beats SET beat = beat + 1 WHERE node = %s", (self.node,)).rowcount
                 if found == 0:
                     self.lose("another node has declared it dead")
                     break
+                self.beat_s = sent_s  # not later than the others can have seen it
             except (psycopg.Error, StoreError) as error:
                 log.debug("no beat: %s", error)
                 if connection is not None:

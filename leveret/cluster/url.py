@@ -68,14 +68,11 @@ def parse(url: str) -> DatabaseUrl:
     """
     if not url.startswith(("postgresql://", "postgres://")):
         raise ClusterError(f"the database is not given as a URL of PostgreSQL: write {EXAMPLE}")
-    rest = url.partition("://")[2]
-    path, _, query = rest.partition("?")
-    if ":" in path.rpartition("@")[0] or re.search(r"(^|&)(ssl)?password=", query):
+    login, at, _ = url.partition("://")[2].rpartition("@")
+    if ":" in login or re.search(r"[?&](ssl)?password=", url):
         raise ClusterError(f"the URL of the database must not contain a password: {WAYS}")
-    if path.count("@") > 1 or "@" in path.partition("/")[2]:
-        raise ClusterError(
-            f"the URL of the database contains an @ too many: write {EXAMPLE}, and %40 for an @ in a name"
-        )
+    if at and re.search(r"[/?#@]", login):
+        raise ClusterError(f"the URL of the database has an @ too many: write {EXAMPLE}, and %40 for an @ in a name")
     try:
         found = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except psycopg.ProgrammingError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from leveret.cluster.database import connect
 from tests.brokers.process import Server
 from tests.postgres.server import Pair
 
+PAUSE_S = 1.5
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 Start = Callable[..., Server]
 
@@ -136,6 +138,47 @@ def test_a_database_that_is_away_refuses_nothing(start: Start, postgres: Pair, h
         publish(channel, 10, first=10 * round_)
     assert drained(channel) == [(number, False) for number in range(40)]
     assert server.stop() == 0
+
+
+def test_nothing_is_delivered_while_the_database_is_away(start: Start, postgres: Pair) -> None:
+    server = start()
+    channel = opened(server)
+    channel.queue_declare("q", durable=True)
+    publish(channel, 4)
+    channel.basic_qos(prefetch_count=1)
+    found: list[tuple[int, bool]] = []
+
+    def take(channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        found.append((int(body), method.redelivered))
+        channel.basic_ack(method.delivery_tag)
+
+    postgres.primary.pause()
+    time.sleep(PAUSE_S)
+    channel.basic_consume("q", take)
+    transient = pika.BlockingConnection(pika.URLParameters(server.url)).channel()
+    transient.queue_declare("own", exclusive=True)
+    transient.basic_publish("", "own", b"1")
+    assert drained(transient, "own") == [(1, False)]
+    channel.connection.process_data_events(time_limit=1)
+    assert found == []
+    postgres.primary.resume()
+    deadline = time.monotonic() + 30
+    while len(found) < 4 and time.monotonic() < deadline:
+        channel.connection.process_data_events(time_limit=0.1)
+    assert found == [(number, False) for number in range(4)]
+
+
+def test_a_get_waits_while_the_database_is_away(start: Start, postgres: Pair) -> None:
+    channel = opened(start())
+    channel.queue_declare("q", durable=True)
+    publish(channel, 1)
+    postgres.primary.pause()
+    threading.Timer(2 * PAUSE_S, postgres.primary.resume).start()
+    time.sleep(PAUSE_S)
+    began_s = time.monotonic()
+    method, _, body = channel.basic_get("q", auto_ack=True)
+    assert (method is not None, body) == (True, b"0")
+    assert time.monotonic() - began_s > PAUSE_S / 2
 
 
 def test_a_node_that_was_stopped_too_long_ends(start: Start, tmp_path: Path) -> None:

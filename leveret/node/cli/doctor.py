@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,14 +14,14 @@ import typer
 from leveret.core.errors.administration import AdministrationError
 from leveret.node import control_path, offline
 from leveret.node.cli.asking import Broker, LocalBroker
-from leveret.node.cli.output import AsJson, refuse
+from leveret.node.cli.output import AsJson, refuse, show_findings
 from leveret.node.cli.target import DataDir, Link
 from leveret.node.config import Config
 from leveret.node.control_path import ControlError
 from leveret.node.defaults import DEFAULT_USER
-from leveret.node.doctor import PROBLEM, Finding, Running, look
+from leveret.node.doctor import PROBLEM, Running, look
 from leveret.node.loading import ConfigError, load
-from leveret.node.printable import printable, say, say_json
+from leveret.node.printable import say_json
 from leveret.store.chunk_store import StoreError
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -56,30 +55,9 @@ def doctor(
     if as_json:
         say_json([msgspec.to_builtins(each) for each in found])
     else:
-        _print(found)
+        show_findings([(each.status, each.check, each.text, each.advice) for each in found], COLOURS)
     if any(each.status == PROBLEM for each in found):
         raise typer.Exit(1)
-
-
-def _print(found: list[Finding]) -> None:
-    if not sys.stdout.isatty():
-        for each in found:
-            say(f"{each.status:8} {each.check}: {each.text}{f'; {each.advice}' if each.advice else ''}")
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for each in found:
-        text = Text(printable(each.text))
-        if each.advice:
-            text.append(f"\n→ {printable(each.advice)}", "bold")
-        table.add_row(Text(each.status, COLOURS[each.status]), Text(each.check), text)
-    Console().print(table)
 
 
 def _running(config: Config) -> Broker | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from leveret.node.printable import complain, printable, say_json, say_row
+from leveret.node.printable import complain, printable, say, say_json, say_row
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -114,6 +114,28 @@ def _table(found: list[dict[str, object]], columns: list[str]) -> None:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in found:
         table.add_row(*[Text(_cell(row.get(column))) for column in columns])
+    Console().print(table)
+
+
+def show_findings(found: list[tuple[str, str, str, str]], colours: Mapping[str, str]) -> None:
+    """Print findings, each with its status, what was checked, a text, and an advice or nothing. colours: by status."""
+    if not sys.stdout.isatty():
+        for status, check, said, advice in found:
+            say(f"{status:8} {check}: {said}{f'; {advice}' if advice else ''}")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for status, check, said, advice in found:
+        text = Text(printable(said))
+        if advice:
+            text.append(f"\n→ {printable(advice)}", "bold")
+        table.add_row(Text(status, colours[status]), Text(check), text)
     Console().print(table)
 
 

@@ -11,6 +11,7 @@ from leveret.node.cli import (
     bench,
     bindings,
     clients,
+    cluster,
     definitions,
     doctor,
     exchanges,
@@ -62,6 +63,7 @@ app.command(rich_help_panel=BROKER, epilog=examples("bench", "bench --messages 5
 app.command(rich_help_panel=BROKER, epilog=examples("doctor", "doctor --config /etc/leveret.toml"))(doctor.doctor)
 app.command(rich_help_panel=BROKER, epilog=examples("mcp", "mcp --profile shop --allow-changes"))(mcp.mcp)
 app.add_typer(profiles.app, name="profiles", rich_help_panel=BROKER)
+app.add_typer(cluster.app, name="cluster", rich_help_panel=BROKER)
 app.add_typer(tending.app, name="queues", rich_help_panel=OBJECTS)
 app.add_typer(exchanges.app, name="exchanges", rich_help_panel=OBJECTS)
 app.add_typer(bindings.app, name="bindings", rich_help_panel=OBJECTS)
