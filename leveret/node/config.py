@@ -348,7 +348,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             MEMORY,
             Size(1, zero="a quarter of the memory"),
-            "Approximate maximum memory for messages, in bytes. Above it, messages are paged out to disk. Publishers "
+            "Approximate maximum memory for messages in bytes; above it, messages are paged out to disk. Publishers "
             "are blocked while messages that cannot be paged out need more memory than that.",
             "a quarter of the memory of the machine or control group",
             "performance.md#memory",
