@@ -31,9 +31,13 @@ WITH node AS (
     INSERT INTO nodes (id, name, address, session, alive)
     SELECT coalesce(max(id), 0) + 1, %s, %s, 1, true FROM nodes RETURNING id
 ) INSERT INTO beats (node, beat) SELECT id, 0 FROM node RETURNING node"""
+BEAT: Final = "UPDATE beats SET beat = beat + 1 WHERE node = %s"
 OTHERS: Final = """
-SELECT nodes.id, nodes.name, coalesce(beats.beat, -1) FROM nodes LEFT JOIN beats ON beats.node = nodes.id
-WHERE nodes.alive AND nodes.id <> %s"""
+SELECT nodes.id, nodes.name, coalesce(beats.beat, -1), EXISTS (SELECT 1 FROM shards WHERE shards.node = nodes.id)
+FROM nodes LEFT JOIN beats ON beats.node = nodes.id WHERE nodes.alive AND nodes.id <> %s"""
+OWNED: Final = "SELECT count(*), bool_and(is_clean) FROM shards WHERE node = %s"
+PRUNE: Final = """
+DELETE FROM nodes WHERE NOT alive AND id < %s AND NOT EXISTS (SELECT 1 FROM shards WHERE shards.node = nodes.id)"""
 DECLARE_DEAD: Final = """
 WITH beat AS (DELETE FROM beats WHERE node = %s AND beat = %s RETURNING node)
 UPDATE nodes SET alive = false WHERE id = %s AND alive AND (%s < 0 OR EXISTS (SELECT 1 FROM beat))"""
@@ -70,22 +74,65 @@ class Membership:
         self._on_lost: Callable[[str], None] = _nobody
         self._is_over = threading.Event()
         self._is_lost = False
+        self._is_owner = False
+        self._is_waiting = False  # for a node that lives
+        self._beats = 0  # committed while joining
+        self._seen: dict[object, tuple[object, int]] = {}  # by node: its beat, and this node's when it was first seen
         self._thread: threading.Thread | None = None
 
     def join(self) -> None:
-        """Become a node of the cluster, and take all shards. Blocks; more than a second if another node has just died.
+        """Become a node of the cluster, and take all shards as soon as no living node owns one. Blocks.
 
-        Raises: ClusterError when another node lives. StoreError when the database cannot be used.
+        Returns at once in a database that no node has used since a clean end. A killed node is waited for until it
+        counts as dead, a living one until it ends. Raises: StoreError when the database cannot be used at first.
         """
         connection = self._connect(f"{self.name} joins")
         try:
-            self._join(connection)
+            while not self._has_taken_all(connection):
+                time.sleep(BEAT_S)
+                connection = self._usable(connection)
         except psycopg.Error as error:
             raise ClusterError(f"cannot join the cluster: {line(error)}") from None
         finally:
-            connection.close()
+            self._withdraw(connection)
 
-    def _join(self, connection: Connection) -> None:
+    def _usable(self, connection: Connection) -> Connection:
+        """The connection, or another one if the database was away."""
+        while connection.closed:
+            try:
+                return self._connect(f"{self.name} joins")
+            except StoreError as error:
+                log.debug("cannot connect: %s", error)
+                time.sleep(AGAIN_S)
+        return connection
+
+    def _has_taken_all(self, connection: Connection) -> bool:
+        """One look: beat, declare dead whose beat stands still, take what is free.
+
+        Returns: whether this node owns all shards. Raises: psycopg.Error, unless the connection is lost while it waits.
+        """
+        try:
+            if not self.node or not connection.execute(BEAT, (self.node,)).rowcount:
+                self._enter(connection)  # for the first time, or others have declared it dead meanwhile
+            self._beats += 1
+            self._bury(connection)
+            connection.execute(TAKE, (self.node,))
+            owned, is_clean = connection.execute(OWNED, (self.node,)).fetchone() or (0, False)
+            if owned == SHARDS:
+                self.was_clean = bool(is_clean)
+                connection.execute("UPDATE shards SET is_clean = false WHERE node = %s", (self.node,))
+                connection.execute(PRUNE, (self.node,))
+                self._is_owner = True
+            elif owned:  # another node has taken the rest at the same moment
+                connection.execute("UPDATE shards SET node = NULL WHERE node = %s", (self.node,))
+        except psycopg.Error:
+            if not self._is_waiting or not connection.closed:
+                raise
+        return self._is_owner
+
+    def _enter(self, connection: Connection) -> None:
+        """Get a new id. Raises: psycopg.Error."""
+        self.node = 0
         while not self.node:
             try:
                 row = connection.execute(JOIN, (self.name, self._address)).fetchone()
@@ -93,34 +140,33 @@ class Membership:
                 self.node = int(str(row[0]))
             except psycopg.errors.UniqueViolation:  # another node has taken this id
                 continue
-        try:
-            self._outlive(connection)
-            connection.execute(TAKE, (self.node,))
-            row = connection.execute("SELECT bool_and(is_clean) FROM shards WHERE node = %s", (self.node,)).fetchone()
-            assert row is not None
-            self.was_clean = bool(row[0])
-            connection.execute("UPDATE shards SET is_clean = false WHERE node = %s", (self.node,))
-        except BaseException:
-            self.leave(connection, None)
-            raise
 
-    def _outlive(self, connection: Connection) -> None:
-        """Declare dead each other node whose beat stands still. Raises: ClusterError when one lives."""
-        first: dict[object, tuple[object, int]] = {}
-        for beat in range(DEAD_BEATS + 1):
-            connection.execute("UPDATE beats SET beat = beat + 1 WHERE node = %s", (self.node,))
-            for node, name, seen in connection.execute(OTHERS, (self.node,)).fetchall():
-                known = first.setdefault(node, (seen, beat))
-                if known[0] != seen:
-                    raise ClusterError(
-                        f"node '{name}' uses this database; stop it first: only one node can use it at a time"
-                    )
-                if beat - known[1] >= DEAD_BEATS:
-                    connection.execute(DECLARE_DEAD, (node, seen, node, seen))
-                    log.warning("node '%s' (%s) is dead: this node takes its place", name, node)
-            if not first:
-                return
-            time.sleep(BEAT_S)
+    def _bury(self, connection: Connection) -> None:
+        """Declare dead each node whose beat has not changed for DEAD_BEATS of this node's. Raises: psycopg.Error."""
+        seen: dict[object, tuple[object, int]] = {}
+        owner = ""
+        for node, name, beat, owns in connection.execute(OTHERS, (self.node,)).fetchall():
+            known = self._seen.get(node)
+            seen[node] = known = known if known is not None and known[0] == beat else (beat, self._beats)
+            if self._beats - known[1] >= DEAD_BEATS:
+                connection.execute(DECLARE_DEAD, (node, beat, node, beat))
+                log.warning("node '%s' (%s) is dead", name, node)
+            elif owns and node in self._seen and self._beats > DEAD_BEATS:
+                owner = str(name)
+        self._seen = seen
+        if owner and not self._is_waiting:
+            self._is_waiting = True
+            log.warning("node '%s' uses this database: this node waits to take its place", owner)
+
+    def _withdraw(self, connection: Connection) -> None:
+        """Close the connection; when this node owns nothing, leave."""
+        try:
+            if not self._is_owner and self.node:
+                self.leave(connection, None)
+        except psycopg.Error as error:
+            log.debug("cannot leave: %s", line(error))
+        finally:
+            connection.close()
 
     def begin(self, on_lost: Callable[[str], None]) -> None:
         """Start to beat. on_lost: called in another thread when the others hold this node for dead. With a reason."""
@@ -171,7 +217,7 @@ class Membership:
                 if connection is None:
                     connection = self._connect(f"{self.name} beats")
                 sent_s = time.monotonic()
-                found = connection.execute("UPDATE beats SET beat = beat + 1 WHERE node = %s", (self.node,)).rowcount
+                found = connection.execute(BEAT, (self.node,)).rowcount
                 if found == 0:
                     self.lose("another node has declared it dead")
                     break
