@@ -283,8 +283,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             CLUSTER,
             Text("a URL like postgresql://USER@HOST/DATABASE, without a password", "URL", "a data directory"),
-            "PostgreSQL database that stores all durable data, instead of a data directory. `leveret cluster init` "
-            "prepares it. Requires the extra cluster.",
+            "PostgreSQL database that stores all durable data, prepared with `leveret cluster init`, instead of a data "
+            "directory. Requires the extra cluster.",
             "none: a data directory",
             "cluster.md",
         ),
