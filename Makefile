@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
-.PHONY: run test check interpreted bench perf-check clients crash migration hostile soak overload memory search-load ui ui-soak pictures differential graph methods settings reference docs examples clean
+.PHONY: run test check interpreted bench perf-check clients crash cluster-crash migration hostile soak overload memory search-load ui ui-soak pictures differential graph methods settings reference docs examples clean
 
 run: $(VENV)/broker  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -38,6 +38,9 @@ clients: $(VENV)/installed  ## test with real clients of RabbitMQ's HTTP API, do
 
 crash: $(VENV)/installed  ## kill brokers under load, simulate power loss, verify their data; ARGS="--kills 50 --workloads tx plain"
 	$(BIN)/python tools/crash.py $(ARGS)
+
+cluster-crash: $(VENV)/installed  ## kill broker, database, standby or both under load, and audit; ARGS="--lives 50 --strikes both"
+	$(BIN)/python tools/cluster_crash.py $(ARGS)
 
 migration: $(VENV)/installed  ## migrate between brokers under load while killing brokers and command; ARGS="--kills 50"
 	$(BIN)/python tools/migration.py $(ARGS)

@@ -1,9 +1,9 @@
-"""Writes the pages of reference that the code itself tells: commands, error texts, and brokers in tests.
+"""Write the reference pages that are generated from the code: commands, error texts, and brokers in tests.
 
     python tools/gen_reference.py            # docs/commands.md, docs/errors.md, docs/testing/reference.md
     python tools/gen_reference.py DIRECTORY  # the same pages, below another directory
 
-A test compares the pages with what this writes.
+A test compares the pages with the output of this tool.
 """
 
 from __future__ import annotations
@@ -34,16 +34,17 @@ TARGET = ("data_dir", "control", "url", "profile", "ca_file")  # options that sa
 COMMANDS = """\
 # All commands
 
-Every command of `leveret`, as its `--help` has it. [Operating a broker from the command line](cli.md) explains how they
-work together. A command with the line *broker* also takes `--data-dir`, `--control`, `--url`, `--profile` and
-`--ca-file`, which say [which broker](cli.md#choosing-the-broker) is meant.
+Every command of `leveret`, with the text of its `--help`. [Operating a broker from the command line](cli.md) explains
+how they work together. A command with the line *broker* also takes `--data-dir`, `--control`, `--url`, `--profile` and
+`--ca-file`, which [select the broker](cli.md#choosing-the-broker).
 """
 ERRORS = """\
 # Error texts
 
-What the broker says when it refuses something, and what to do. The texts are those of RabbitMQ. Words in capitals stand
-for names. An error of a channel closes the channel, an error of a connection closes the connection. The log has the
-same text, often with a hint that no client receives. [Troubleshooting](troubleshooting.md) begins with symptoms.
+The texts that the broker sends when it refuses something, and what to do. The texts are those of RabbitMQ. Words in
+capitals stand for names. An error of a channel closes the channel, an error of a connection closes the connection. The
+log has the same text, often with a hint that no client receives. If you have a symptom but no error text, read
+[troubleshooting](troubleshooting.md).
 """
 TESTING = """\
 # Reference: brokers in tests
@@ -69,11 +70,11 @@ ADVICE = {
     "topic_access_refused": "Change the topic permission: `leveret topic-permissions set`.",
     "vhost_access_refused": "Grant permissions in the virtual host: `leveret permissions set USER … --vhost VHOST`.",
     "node_connection_limit": "Close connections, or raise `--max-connections`.",
-    "vhost_connection_limit": "Close connections, or raise the limit: `leveret limits set-vhost`.",
-    "user_connection_limit": "Close connections, or raise the limit: `leveret limits set-user`.",
-    "user_channel_limit": "Close channels, or raise the limit: `leveret limits set-user`.",
+    "vhost_connection_limit": "Close connections, or raise the limit: `leveret limits set LIMIT VALUE --vhost VHOST`.",
+    "user_connection_limit": "Close connections, or raise the limit: `leveret limits set LIMIT VALUE --user USER`.",
+    "user_channel_limit": "Close channels, or raise the limit: `leveret limits set LIMIT VALUE --user USER`.",
     "node_channel_limit": "Close channels, or raise `--max-channels`.",
-    "vhost_limit": "Delete what is not needed, or raise the limit: `leveret limits set-vhost`.",
+    "vhost_limit": "Delete what is not needed, or raise the limit: `leveret limits set LIMIT VALUE --vhost VHOST`.",
     "unknown_exchange_type": "Use a [type of exchange](exchanges.md) that exists.",
     "inequivalent": "Declare it with the arguments that it has, or delete it first. The log says who declared it.",
     "invalid_argument": "Correct the value. [Arguments and policies](policies.md) says what each argument takes.",

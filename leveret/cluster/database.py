@@ -144,6 +144,7 @@ CAUSES: Final = (
     (r"Connection refused", "connection refused; start PostgreSQL there, or correct host and port"),
     (r"No such file or directory", "there is no such socket; start PostgreSQL there, or correct host and port"),
     (r"timeout expired|timed out", "no answer in time; check that the machine runs, and the firewall"),
+    (r"server closed the connection|Connection reset", "the connection broke at once; see the log of the server"),
     (r"No route to host|Network is unreachable", "the network does not lead there; check the host and the network"),
     (r"no password supplied", f"it asks for the password of {{user}}: {WAYS}"),
     (

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from leveret.cluster import schema
+from leveret.cluster.checks import Level, check
 from leveret.cluster.database import Connection, connect, find_password
 from leveret.cluster.membership import Membership
 from leveret.cluster.store import PostgresStore
 from leveret.cluster.url import parse
 
+log = logging.getLogger("leveret.cluster")
+
 
 def join(
-    url: str, password_file: str, name: str, on_replaced: Callable[[str], None], only_reads: bool = False
-) -> PostgresStore:
-    """Become the node of this name, and take over the database. Blocks, about 1.3 s if the last node was killed.
+    url: str,
+    password_file: str,
+    name: str,
+    on_replaced: Callable[[str], None],
+    waits: bool = True,
+    only_reads: bool = False,
+) -> tuple[Membership, PostgresStore]:
+    """Become the node of this name, and take over the database. Blocks: see Membership.join().
 
-    only_reads: change nothing but the list of nodes. Then write() only tells whether this node is still in it.
+    waits: for a node that uses the database. only_reads: write() only tells whether this node still owns it.
     on_replaced: called in another thread with the reason, when another node has taken over. From then on, nothing can
     be written. Raises: StoreError, which is a ClusterError for whatever concerns the cluster.
     """
@@ -27,11 +36,14 @@ def join(
 
     with connected(f"{name} starts") as connection:
         schema.require(connection)
+        for finding in check(connection, place):
+            if finding.level != Level.NOTE:
+                log.warning("the database: %s; %s", finding.text, finding.advice)
     member = Membership(name, "", connected)
-    member.join(not only_reads)
+    member.join(waits, only_reads)
     member.begin(on_replaced)
     try:
-        return PostgresStore(member, connected)
+        return member, PostgresStore(member, connected)
     except BaseException:
         member.stop()
         raise

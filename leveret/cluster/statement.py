@@ -67,7 +67,7 @@ FORGET: Final = (_delete("forgotten", "gone", "chunk"), _delete("uncounted", "co
 class Commit:
     """A group as a statement.
 
-    number: of the commit, unique in the cluster. counts: those noted before of the chunks in group.counts.
+    number: of the commit, unique in the cluster. counts: all counts of the chunks in group.counts.
     rewritten: head and data of the chunks in group.sparse that exist, without what is gone.
     aside: the chunks that are set aside, which are never deleted.
     written: new chunks. removed: chunks with removals in this commit. bytes: of the new chunks.
@@ -91,8 +91,7 @@ class Commit:
         self._add(WRITE, [each[0] for each in written], [each[1] for each in written], [each[2] for each in written])
         gone = {chunk: pack_places(places) for chunk, places in group.gone.items() if chunk not in rewritten}
         self._add(REMOVE, list(gone), list(gone.values()), number=number)
-        merged = {chunk: _merge(counts.get(chunk, {}), places) for chunk, places in group.counts.items()}
-        counted = {chunk: pack_counts(found) for chunk, found in merged.items() if chunk not in rewritten}
+        counted = {chunk: pack_counts(counts[chunk]) for chunk in group.counts if chunk not in rewritten}
         self._add(COUNT, list(counted), list(counted.values()))
         spent = aside.intersection(group.emptied)
         kept = dict.fromkeys(spent, "") | group.aside
@@ -140,11 +139,11 @@ def decode_key(key: bytes) -> str:
     return key.decode("utf-8", "surrogateescape")
 
 
-def _merge(counts: Counts, places: list[Place]) -> Counts:
+def add_counts(counts: Counts, places: list[Place]) -> None:
+    """Add new counts to those of a chunk."""
     for place in places:
         key = int(place.queue_id), int(place.position)
         counts[key] = max(counts.get(key, 0), int(place.counts))
-    return counts
 
 
 def _text(reason: str) -> str:

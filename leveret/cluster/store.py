@@ -24,7 +24,7 @@ from leveret.cluster.database import Connection
 from leveret.cluster.fetcher import Fetcher
 from leveret.cluster.membership import Membership, line
 from leveret.cluster.schema import SHARDS
-from leveret.cluster.statement import Commit, decode_key, split
+from leveret.cluster.statement import Commit, add_counts, decode_key, split
 from leveret.store.chunk import ANYWHERE, Counts, DamagedChunk, Head, parse, trim
 from leveret.store.chunk_store import ChunkStore, Found, StoreError, WriteError
 from leveret.store.group import Group
@@ -172,8 +172,11 @@ class PostgresStore(ChunkStore):
     def _commit(self, group: Group) -> Commit:
         """The statement of a group. Raises: psycopg.Error."""
         number = self._member.node << NUMBER_BIT | self._commits
-        counts = self._read_counts([chunk for chunk in group.counts if chunk in self._noted])
-        rewritten = self._rewritten(group)
+        noted = self._noted.intersection([*group.counts, *group.sparse])
+        counts = self._read_counts(list(noted))
+        for chunk_id, places in group.counts.items():
+            add_counts(counts.setdefault(chunk_id, {}), places)
+        rewritten = self._rewritten(group, counts)
         return Commit(group, number, counts, rewritten, self._aside.union(group.aside))
 
     def _execute(self, commit: Commit) -> None:
@@ -237,8 +240,11 @@ class PostgresStore(ChunkStore):
         rows = self._connection.cursor(binary=True).execute(query, split(chunks)).fetchall()
         return {_id(shard, number): _unpacked(places) for shard, number, places in rows}
 
-    def _rewritten(self, group: Group) -> dict[int, tuple[bytes, bytes]]:
-        """Sparse chunks without what is gone; one that cannot be read is set aside. Raises: psycopg.Error."""
+    def _rewritten(self, group: Group, counts: dict[int, Counts]) -> dict[int, tuple[bytes, bytes]]:
+        """Sparse chunks without what is gone, with all counts; one that cannot be read is set aside.
+
+        Raises: psycopg.Error.
+        """
         sparse = [chunk for chunk in group.sparse if chunk not in self._aside]
         if not sparse:
             return {}
@@ -256,7 +262,6 @@ class PostgresStore(ChunkStore):
         except DamagedChunk as damage:
             log.error("removals cannot be read, so no chunk is rewritten: %s", damage)
             return {}
-        counts = self._read_counts([chunk for chunk in sparse if chunk in self._noted])
         found: dict[int, tuple[bytes, bytes]] = {}
         query = f"SELECT shard, id, head, data FROM chunks JOIN {CHUNKS} ON shard = s AND id = n"
         for shard, number, encoded, data in cursor.execute(query, split(sparse)).fetchall():
@@ -293,7 +298,7 @@ class PostgresStore(ChunkStore):
     # -- end
 
     def leave(self) -> None:
-        """From now on, write() waits only a few seconds for a database that is away. Any thread may call this."""
+        """See ChunkStore. From now on, write() waits only LEAVE_S for a database that is away."""
         self._leaves_at_s = time.monotonic() + LEAVE_S
 
     def close(self, delivered: dict[int, int] | None = None) -> None:

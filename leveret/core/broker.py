@@ -92,6 +92,7 @@ class Broker(Surroundings, Premises):
         self._names: random.Random = random.SystemRandom() if seed is None else self._random
         self._connection_number = 0
         self.news = News(self)
+        self._suspended: list[Queue] = []
 
     def recover(self) -> int:
         """Restore definitions and messages from the logs. Returns: how many messages."""
@@ -143,6 +144,23 @@ class Broker(Surroundings, Premises):
         elif budget.is_exhausted():
             self.alarms.set(HELD, True)
             self._shortage.begin()
+
+    def suspend(self) -> None:
+        """Deliver nothing from durable queues, and let basic.get wait: another node may own them by now."""
+        if not self.is_suspended:
+            self.is_suspended = True
+            self._suspended = [queue for queue in self.queues() if queue.durable]
+            for queue in self._suspended:
+                queue.pause()
+
+    def unsuspend(self) -> None:
+        """This node still owns its queues: continue."""
+        if self.is_suspended:
+            self.is_suspended = False
+            suspended, self._suspended = self._suspended, []
+            for queue in suspended:
+                queue.resume()
+                queue.on_fetched()
 
     def queues(self) -> list[Queue]:
         """All queues of all virtual hosts, including those being deleted. Cost: a copy."""

@@ -26,8 +26,8 @@ from leveret.management.targets import Target, find_target
 from leveret.management.vhosts import find_vhost
 from leveret.wire.versions import DEFINITIONS_VERSION
 
-AT_ONCE = 100  # entries
-NOTES = "notes"  # key besides the sections, for differences between the file and this broker
+AT_ONCE = 100  # entries of one step of an export
+NOTES = "notes"  # key of the list of differences between the file and this broker; not a section
 SECTIONS = (
     "users",
     "vhosts",
@@ -63,18 +63,18 @@ HEADER_KEYS = frozenset(
 def export_definitions(
     broker: Broker, vhost: str | None = None, target: str | None = None, plugins: tuple[str, ...] = ()
 ) -> Promise:
-    """All definitions, or those of one virtual host without its name, for import into another one.
+    """Export all definitions, or those of one virtual host without its name, so that another one can import them.
 
-    target: fit the file to this broker, one of TARGETS; plugins: enabled there. Unsupported definitions are left out,
-    and the answer contains `notes` with a subject and a reason each. Exclusive queues and the predeclared exchanges are
-    always left out. The export runs in steps; it may or may not contain changes that clients make meanwhile.
+    target: one of TARGETS; the file leaves out definitions that this broker does not support, and the answer lists them
+    in `notes`, each with a subject and a reason. plugins: those enabled in the target. Exclusive queues and predeclared
+    exchanges are always left out. The export runs in steps. Changes that clients make during the export may be missing.
     """
     if plugins and target is None:
         raise InvalidError("plugins require a target")
-    taker = None if target is None else find_target(target, plugins)
+    broker_kind = None if target is None else find_target(target, plugins)
     answer: dict[str, object] = {}
     steps = export_steps(broker, answer) if vhost is None else _of_one(broker, find_vhost(broker, vhost), answer)
-    return jobs.begin(broker, steps if taker is None else _fitted(steps, answer, taker), answer)
+    return jobs.begin(broker, steps if broker_kind is None else _fitted(steps, answer, broker_kind), answer)
 
 
 def _fitted(steps: Iterator[bool], answer: dict[str, object], target: Target) -> Iterator[bool]:
@@ -95,9 +95,7 @@ def export_steps(broker: Broker, answer: dict[str, object]) -> Iterator[bool]:
             "original_cluster_name": broker.node,
             "explanation": f"Definitions of cluster '{broker.node}'",
             "users": [_user(user) for user in sorted(broker.users, key=lambda user: user.name)],
-            "vhosts": [
-                {"name": each.name, "metadata": _metadata(each), "limits": dict(each.limits)} for each in vhosts
-            ],
+            "vhosts": [_vhost(each) for each in vhosts],
             "permissions": list_permissions(broker),
             "topic_permissions": [entry for entry in list_topic_permissions(broker) if _has_exchange(broker, entry)],
             "parameters": [entry for each in vhosts for entry in _parameters(broker, each)],
@@ -139,7 +137,7 @@ def _of_one(broker: Broker, vhost: VirtualHost, answer: dict[str, object]) -> It
 
 
 def _has_exchange(broker: Broker, permission: dict[str, object]) -> bool:
-    """Whether the exchange of a topic permission exists; a transient one is gone after a restart."""
+    """Whether the exchange of a topic permission exists. After a restart, a transient exchange is gone."""
     return permission["exchange"] in broker.vhosts[str(permission["vhost"])].exchanges
 
 
@@ -169,7 +167,7 @@ def _user(user: User) -> dict[str, object]:
         "tags": list(user.tags),
         "limits": dict(user.limits),
     }
-    if credential.algorithm == ARGON2:  # RabbitMQ would refuse the whole file; the user gets no password there
+    if credential.algorithm == ARGON2:  # RabbitMQ would refuse the whole file; after an import the user has no password
         entry["password_hash"] = ""
         entry["hashing_algorithm"] = SHA256
         entry["leveret_credential"] = {"algorithm": credential.algorithm, "hash": credential.hash}
@@ -206,13 +204,14 @@ def _parameters(broker: Broker, vhost: VirtualHost) -> list[dict[str, object]]:
 
 def _queues(vhost: VirtualHost) -> Iterator[dict[str, object]]:
     for name in sorted(vhost.queues):
-        queue = vhost.queues.get(name)  # may be deleted by now
+        queue = vhost.queues.get(name)  # it may have been deleted since
         if queue is not None and not queue.owner:
             yield _queue(queue)
 
 
 def _queue(queue: Queue) -> dict[str, object]:
-    arguments = {"x-queue-type": "classic", **to_json(queue.arguments)}  # independent of the default type in the target
+    # the type is always given, so that the default type of the importing virtual host does not matter
+    arguments = {"x-queue-type": "classic", **to_json(queue.arguments)}
     entry: dict[str, object] = {
         "name": queue.name,
         "type": arguments["x-queue-type"] or "classic",

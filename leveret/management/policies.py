@@ -14,7 +14,7 @@ from leveret.management.vhosts import find_vhost
 
 
 class BadPolicy(InvalidError):
-    """An invalid policy. path: the wrong part, such as `.definition.max-length`."""
+    """An invalid policy. path: the invalid part, such as `.definition.max-length`."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(reason)
@@ -23,7 +23,7 @@ class BadPolicy(InvalidError):
 
 def list_policies(broker: Broker, vhost: str | None = None) -> list[dict[str, object]]:
     """Policies of all virtual hosts, or of one."""
-    return [_row(each, policy) for each in _wanted(broker, vhost) for policy in _sorted(each.policies)]
+    return [_row(each, policy) for each in _vhosts(broker, vhost) for policy in _sorted(each.policies)]
 
 
 def set_policy(
@@ -41,7 +41,7 @@ def set_policy(
 
 
 def clear_policy(broker: Broker, vhost: str, name: str) -> None:
-    """Delete a policy. It no longer applies from now on."""
+    """Delete a policy. Queues and exchanges stop using it at once."""
     found = find_vhost(broker, vhost)
     if not found.delete_policy(name):
         raise unknown("policy", name, found.policies.all)
@@ -49,7 +49,7 @@ def clear_policy(broker: Broker, vhost: str, name: str) -> None:
 
 def list_operator_policies(broker: Broker, vhost: str | None = None) -> list[dict[str, object]]:
     """Operator policies of all virtual hosts, or of one."""
-    return [_row(each, policy) for each in _wanted(broker, vhost) for policy in _sorted(each.operator_policies)]
+    return [_row(each, policy) for each in _vhosts(broker, vhost) for policy in _sorted(each.operator_policies)]
 
 
 def set_operator_policy(
@@ -96,12 +96,12 @@ def _checked(policies: Policies, name: str, body: PolicyBody) -> Policy:
     try:
         policies.check(policy)
     except PolicyError as error:
-        raise BadPolicy(_blamed(policies, policy, _reason(error)), _reason(error)) from None
+        raise BadPolicy(_invalid_path(policies, policy, _reason(error)), _reason(error)) from None
     return policy
 
 
-def _blamed(policies: Policies, policy: Policy, reason: str) -> str:
-    """The path of the wrong part: a key that is invalid even on its own."""
+def _invalid_path(policies: Policies, policy: Policy, reason: str) -> str:
+    """The path of the invalid part. In the definition: the first key that is invalid on its own, if any."""
     if reason.startswith("apply-to"):
         return ".apply-to"
     for key, value in sorted(policy.definition.items()):
@@ -116,7 +116,7 @@ def _reason(error: PolicyError) -> str:
     return str(error).removeprefix("Validation failed").strip()
 
 
-def _wanted(broker: Broker, name: str | None) -> list[VirtualHost]:
+def _vhosts(broker: Broker, name: str | None) -> list[VirtualHost]:
     if name is not None:
         return [find_vhost(broker, name)]
     return sorted(broker.vhosts.values(), key=lambda vhost: vhost.name)

@@ -45,14 +45,14 @@ GROUPS: Final = (ADDRESSES, MANAGEMENT, TELEMETRY, TLS, DATA, CLUSTER, CLIENTS, 
 
 SWITCH: Final = Switch()
 PORT: Final = Whole(1, 65_535, zero="a free port")
-STANDARD: Final = "env"  # as the endpoint: use the standard variables of OpenTelemetry
+STANDARD: Final = "env"  # this value of otlp-endpoint means: use the standard variables of OpenTelemetry
 
 
 class Setting(msgspec.Struct, frozen=True):
     """The description of a setting.
 
-    help: one or two sentences. default: its default in words, if that is not the value itself. see: the documentation
-    page, relative to docs.
+    help: one or two sentences. default: the default in words, if the value itself does not say it. see: the page that
+    explains it, relative to docs.
     """
 
     group: str
@@ -173,7 +173,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             TELEMETRY,
             Share("only messages that clients trace"),
-            "Share of messages and requests to trace, among those without a trace context from the client.",
+            "Share of messages and requests to trace. It applies to those that have no trace context from the client.",
             "the value of OTEL_TRACES_SAMPLER, otherwise 1",
             "telemetry.md#sampling",
         ),
@@ -183,7 +183,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             TELEMETRY,
             Whole(1, 100_000),
-            "Maximum number of spans per second, for publishes, deliveries and requests each.",
+            "Maximum number of spans per second, separately for publishes, deliveries and requests.",
             see="telemetry.md#sampling",
         ),
     ] = 1_000
@@ -223,8 +223,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             TLS,
             _pem("no client certificates"),
-            "PEM file with CAs. The broker requests client certificates, and refuses one not issued by these CAs.",
-            "none: the broker asks for no client certificates",
+            "PEM file with CA certificates. The broker requests client certificates, and refuses those that these CAs "
+            "did not issue.",
+            "none: the broker requests no client certificates",
             "configuration.md#tls",
         ),
     ] = ""
@@ -246,12 +247,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             DATA,
             SWITCH,
-            "Use the data directory even if it belongs to another user, or any user can write to it.",
+            "Use the data directory even if it belongs to another user, or if any user can write to it.",
             see="configuration.md#data-directory-ownership",
         ),
     ] = False
     memory: Annotated[
-        bool, Setting(DATA, SWITCH, "Keep all data in memory, without a data directory. A restart loses it.")
+        bool,
+        Setting(
+            DATA, SWITCH, "Keep all data in memory, without a data directory. The data is lost when the broker stops."
+        ),
     ] = False
     definitions: Annotated[
         str,
@@ -279,8 +283,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             CLUSTER,
             Text("a URL like postgresql://USER@HOST/DATABASE, without a password", "URL", "a data directory"),
-            "PostgreSQL database that stores all durable data, instead of a data directory. `leveret cluster init` "
-            "prepares it. Requires the extra cluster.",
+            "PostgreSQL database that stores all durable data, prepared with `leveret cluster init`, instead of a data "
+            "directory. Requires the extra cluster.",
             "none: a data directory",
             "cluster.md",
         ),
@@ -333,7 +337,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             CLIENTS,
             Whole(1, MAX_NUMBER, zero="no limit"),
-            "Maximum number of consumers per channel; one more closes its connection with 530. 0: no limit.",
+            "Maximum number of consumers per channel; one more closes its connection with 530. 0 for no limit.",
         ),
     ] = 0
     max_unauthenticated_connections: Annotated[
@@ -378,8 +382,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             MEMORY,
             Size(1, zero="a quarter of the memory"),
-            "Approximate memory for messages in bytes, above which they are paged out to disk. Publishers are blocked "
-            "while messages that cannot be paged out need more.",
+            "Approximate maximum memory for messages in bytes; above it, messages are paged out to disk. Publishers "
+            "are blocked while messages that cannot be paged out need more memory than that.",
             "a quarter of the memory of the machine or control group",
             "performance.md#memory",
         ),
@@ -409,7 +413,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             RUNNING,
             Levels(),
-            "Level of the log on standard error, for all or for single areas. `leveret logs level` changes it live.",
+            "Level of the log on standard error, for all areas or for single ones. `leveret logs level` changes it "
+            "while the broker runs.",
             see="configuration.md#log",
         ),
     ] = "warning"
@@ -427,8 +432,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             RUNNING,
             SWITCH,
-            "For tests: use memory and a free port, unless a data directory or port is given. Stop with the process "
-            "that started the broker, or when the pipe of standard input is closed.",
+            "For tests: keep data in memory and use a free port, unless a data directory or port is given. Stop when "
+            "the process that started the broker ends, or when a pipe at standard input is closed.",
             see="testing/languages.md",
         ),
     ] = False

@@ -39,13 +39,23 @@ FEW_FILES: Final = 4_096
 LITTLE_MEMORY: Final = 256 << 20  # bytes
 MIB: Final = 1 << 20
 TLS_PORT: Final = 5671
-EVERYWHERE: Final = ("0.0.0.0", "::", "*", "")
 LOCAL: Final = ("127.0.0.1", "::1", "localhost")
-REMOTE_FILES: Final = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "fuse.glusterfs", "ceph", "vboxsf")
-FLEETING_FILES: Final = ("tmpfs", "ramfs", "overlay", "aufs")
-LONG_AGO_S: Final = 1_735_689_600  # 2025, before this code was written
+NETWORK_FILE_SYSTEMS: Final = (
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "fuse.sshfs",
+    "fuse.glusterfs",
+    "ceph",
+    "vboxsf",
+)
+TEMPORARY_FILE_SYSTEMS: Final = ("tmpfs", "ramfs", "overlay", "aufs")
+OLDEST_TIME_S: Final = 1_735_689_600  # the start of 2025: an earlier time is wrong
 NOT_SYNCHRONIZED: Final = 5  # return value of adjtimex(2)
-SKEW_S: Final = 60.0
+SKEW_S: Final = 60.0  # how far the clock may be behind the last change of the data
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Running:
-    """A running broker on the data directory. listeners: from the HTTP API. has_guest: as for look()."""
+    """A broker that runs on the data directory.
+
+    listeners: as the HTTP API lists them. has_guest: whether guest can log in with the password guest.
+    """
 
     pid: int
     listeners: list[dict[str, Any]]
@@ -68,7 +81,7 @@ class Running:
 
 
 def look(config: Config, running: Running | None, has_guest: bool | None) -> Iterator[Finding]:
-    """All checks, in order. has_guest: whether guest can log in with the password guest; None if unknown."""
+    """Run all checks, in order. has_guest: whether guest can log in with the password guest; None if unknown."""
     directory = Path(config.data_dir)
     yield python()
     yield build()
@@ -101,7 +114,7 @@ def build() -> Finding:
     if is_compiled():
         return Finding("build", OK, build_name())
     return Finding(
-        "build", WARNING, f"{build_name()}: several times slower", "install a C compiler, then Leveret again"
+        "build", WARNING, f"{build_name()}: several times slower", "install a C compiler, then reinstall Leveret"
     )
 
 
@@ -120,18 +133,21 @@ def data_directory(directory: Path) -> Finding:
         parent = existing(directory)
         if not os.access(parent, os.W_OK | os.X_OK):
             return Finding(
-                name, PROBLEM, f"'{directory}' cannot be created in '{parent}'", "choose another with --data-dir"
+                name,
+                PROBLEM,
+                f"'{directory}' cannot be created in '{parent}'",
+                "choose another directory with --data-dir",
             )
         return Finding(name, OK, f"'{directory}' does not exist; the first start creates it")
     try:
         check(directory, may_be_foreign=False)
     except Untrusted as error:
         if not error.is_foreign or os.geteuid() != 0:
-            advice = "start the broker as that user" if error.is_foreign else "change that with chmod"
+            advice = "start the broker as that user" if error.is_foreign else "remove that permission with chmod"
             return Finding(name, PROBLEM, str(error), advice)
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         owner = user_name(directory.stat().st_uid)
-        return Finding(name, PROBLEM, f"this user cannot access '{directory}'", f"it belongs to {owner}")
+        return Finding(name, PROBLEM, f"this user cannot access '{directory}'", f"start the broker as {owner}")
     return _mode(name, directory)
 
 
@@ -142,10 +158,12 @@ def _mode(name: str, directory: Path) -> Finding:
     with contextlib.suppress(OSError):
         inner = database.stat()
         if inner.st_uid != found.st_uid:
-            text = f"'{database}' belongs to {user_name(inner.st_uid)}, but its directory to {owner}"
-            return Finding(name, PROBLEM, text, "change both to the user who runs the broker with chown")
+            text = f"'{database}' belongs to {user_name(inner.st_uid)}, but its directory belongs to {owner}"
+            return Finding(name, PROBLEM, text, "with chown, give both to the user who runs the broker")
         if stat.S_IMODE(inner.st_mode) & 0o077:
-            return Finding(name, WARNING, f"others can read '{database}'", "the next start removes that permission")
+            return Finding(
+                name, WARNING, f"other users can read '{database}'", "the next start removes that permission"
+            )
     return Finding(name, OK, f"'{directory}' belongs to {owner}")
 
 
@@ -159,10 +177,10 @@ def kind_of(directory: Path) -> str:
 def file_system(directory: Path) -> Finding:
     """The type of file system that the data is on."""
     kind = kind_of(directory)
-    if kind in REMOTE_FILES:
+    if kind in NETWORK_FILE_SYSTEMS:
         text = f"{kind} is a network file system: locks and syncs may not be reliable"
         return Finding("file system", PROBLEM, text, "choose a directory on a disk of this machine with --data-dir")
-    if kind in FLEETING_FILES:
+    if kind in TEMPORARY_FILE_SYSTEMS:
         text = f"{kind}: data may be lost when the machine or container restarts"
         return Finding("file system", WARNING, text, "choose a directory on a disk or volume with --data-dir")
     return Finding("file system", OK, kind or "unknown")
@@ -200,7 +218,9 @@ def open_files(running: Running | None) -> Finding:
             whose, limit = "the broker", sys.maxsize if found == psutil.RLIM_INFINITY else found
     text = f"{whose} can open {'any number of' if limit == sys.maxsize else f'{limit:,}'} files and sockets"
     if limit and limit < FEW_FILES:
-        advice = f"raise it with `ulimit -n {FEW_FILES * 16}` or LimitNOFILE= before the start: each client needs one"
+        advice = (
+            f"each client needs one: before the start, set `ulimit -n {FEW_FILES * 16}`, or LimitNOFILE= in systemd"
+        )
         return Finding(name, WARNING, text, advice)
     return Finding(name, OK, text)
 
@@ -209,7 +229,7 @@ def memory() -> Finding:
     """The memory of the machine, or the limit of the container."""
     found = total_memory()
     if not found:
-        return Finding("memory", WARNING, "the system does not report its size", "set memory-budget")
+        return Finding("memory", WARNING, "the system does not report how much there is", "set memory-budget")
     text = f"{found // MIB:,} MiB available to the broker"
     if found < LITTLE_MEMORY:
         return Finding("memory", WARNING, text, f"give the machine or container at least {LITTLE_MEMORY // MIB} MiB")
@@ -219,12 +239,12 @@ def memory() -> Finding:
 def clock(directory: Path) -> Finding:
     """Whether the clock is plausible and synchronized."""
     now_s = time.time()
-    if now_s < LONG_AGO_S:
+    if now_s < OLDEST_TIME_S:
         return Finding("clock", PROBLEM, f"the time is {time.ctime(now_s)}", "set the clock")
     with contextlib.suppress(OSError):
         written_s = (directory / FILE_NAME).stat().st_mtime
         if written_s > now_s + SKEW_S:
-            text = f"{written_s - now_s:.0f} s behind the last change of the data"
+            text = f"the clock is {written_s - now_s:.0f} s behind the last change of the data"
             return Finding("clock", PROBLEM, text, "set the clock: otherwise messages expire too late")
     if _is_synchronized() is False:
         return Finding("clock", WARNING, "not synchronized", "run chrony or systemd-timesyncd")
@@ -241,7 +261,7 @@ def _is_synchronized() -> bool | None:
 
 
 def ports(config: Config, running: Running | None) -> Iterator[Finding]:
-    """Whether the ports are free, or the running broker answers on them."""
+    """Whether the ports are free or, if the broker runs, whether it answers on them."""
     if running is not None:
         for each in running.listeners:
             yield _answering(each["protocol"], each["ip_address"], each["port"])
@@ -278,16 +298,16 @@ def _free(option: str, host: str, port: int) -> Finding:
     except (OSError, UnicodeError) as error:
         text, _, advice = listen_error(host, port, option, error).partition("; ")
         return Finding(name, PROBLEM, text, advice)
-    return Finding(name, OK, f"free for {option} on {host}")
+    return Finding(name, OK, f"free on {host}, for the setting {option}")
 
 
 def guest(config: Config, has_guest: bool | None) -> Finding:
-    """Whether anyone can log in as guest."""
+    """Whether guest can log in with its default password."""
     name = "guest"
     if has_guest is None:
         return Finding(name, OK, "unknown: there is no data, or it cannot be read")
     if not has_guest:
-        return Finding(name, OK, "a login as guest with the password guest is not possible")
+        return Finding(name, OK, "guest cannot log in with the password guest")
     if DEFAULT_USER in config.loopback_users:
         return Finding(name, OK, "guest can log in with the password guest, from this machine only")
     is_open = config.host not in LOCAL

@@ -45,6 +45,7 @@ from leveret.store.memory import MemoryLog
 if TYPE_CHECKING:
     import ssl
 
+    from leveret.cluster.membership import Membership
     from leveret.management.recording import Recording
     from leveret.store.chunk_log import ChunkLog
     from leveret.telemetry.telemetry import Telemetry
@@ -86,6 +87,7 @@ class Node:
         self._directory = None if config.memory or config.cluster else Path(config.data_dir)
         if self._directory is not None and not config.trust_data_dir:
             _claim(self._directory)
+        self._member: Membership | None = None
         self._log = self.make_log(config)
         clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
         self.broker = core.Broker(self._log, self._log, clock, self.make_seed(), f"leveret@{socket.gethostname()}")
@@ -109,11 +111,7 @@ class Node:
         self._store_monitor: DiskMonitor | DatabaseMonitor | None = None
         self._stored = None if isinstance(self._log, MemoryLog) else self._log
         if self._stored is not None:
-            self._store_monitor = (
-                DatabaseMonitor(self.driver, self._stored)
-                if self._directory is None
-                else DiskMonitor(self.driver, self._stored, self._directory, config.disk_free_limit)
-            )
+            self._store_monitor = self._watch_store(self._stored)
             self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
         self._monitors = self.make_monitors(config)
         self._performer = Performer(self.driver, self._perform, _is_persisted, _load_management)
@@ -142,8 +140,28 @@ class Node:
         if config.memory:
             return MemoryLog()
         if config.cluster:
-            return _join_cluster(config, self._wake, self._tell_replaced)
+            return self._join_cluster(config)
         return _open_log(Path(config.data_dir), self._wake)
+
+    def _join_cluster(self, config: Config) -> ChunkLog:
+        """The log in the database of a cluster. Raises: StartError, StoreError."""
+        try:
+            from leveret.cluster.joining import join
+        except ImportError as error:
+            raise StartError(
+                f"--cluster requires the extra cluster ({error}): pip install 'leveret[cluster]'"
+            ) from None
+        from leveret.store.chunk_log import ChunkLog
+
+        name = config.node or socket.gethostname()
+        self._member, store = join(config.cluster, config.cluster_password_file, name, self._tell_replaced)
+        return ChunkLog(store, self._wake)
+
+    def _watch_store(self, stored: ChunkLog) -> DiskMonitor | DatabaseMonitor:
+        if self._member is not None:
+            return DatabaseMonitor(self.driver, stored, self._member)
+        assert self._directory is not None
+        return DiskMonitor(self.driver, stored, self._directory, self._config.disk_free_limit)
 
     def make_seed(self) -> int | None:
         """The seed for generated names; None for unpredictable names."""
@@ -178,8 +196,11 @@ class Node:
         """Recover and listen. Returns: the URL, and the URL for TLS if there is one. Raises: StartError."""
         try:
             self.broker.recover()
-        except Unreadable as error:
-            raise StartError(f"cannot start: {error}; no data is lost, try again") from None
+        except BaseException as error:
+            self._log.close()
+            if isinstance(error, Unreadable):
+                raise StartError(f"cannot start: {error}; no data is lost, try again") from None
+            raise
         self._tell_of_dear_passwords()
         is_new = make_defaults(self.broker)
         self.driver.turn()  # process what expired meanwhile
@@ -398,18 +419,6 @@ def _open_log(directory: Path, wake: Callable[[], None]) -> ChunkLog:
         if "full" not in str(error) or not give_up_reserve(directory):
             raise
         return ChunkLog(open_database(directory), wake)
-
-
-def _join_cluster(config: Config, wake: Callable[[], None], on_replaced: Callable[[str], None]) -> ChunkLog:
-    """The log in the database of a cluster. Raises: StartError, StoreError."""
-    try:
-        from leveret.cluster.joining import join
-    except ImportError as error:
-        raise StartError(f"--cluster requires the extra cluster ({error}): pip install 'leveret[cluster]'") from None
-    from leveret.store.chunk_log import ChunkLog
-
-    name = config.node or socket.gethostname()
-    return ChunkLog(join(config.cluster, config.cluster_password_file, name, on_replaced), wake)
 
 
 def _do_nothing() -> None:

@@ -386,6 +386,7 @@ class ChunkLog(MessageLog, DefinitionLog):
 
     def close(self) -> None:
         """Write pending changes, and close the store."""
+        self._store.leave()
         if self._committer is not None:
             self._committer.close()
             self._tell()

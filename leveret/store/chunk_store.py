@@ -133,6 +133,12 @@ class ChunkStore:
     def reader(self, notify: Callable[[], None]) -> ChunkReader:
         """A reader. notify: called in another thread when it has fetched something. Raises: StoreError."""
 
+    def leave(self) -> None:
+        """The log is about to close: a group that is being written may not wait for the store for long any more.
+
+        Called in the core's thread while the committer may be writing.
+        """
+
     @abstractmethod
     def close(self, delivered: dict[int, int] | None = None) -> None:
         """Mark a clean end, and release all resources.

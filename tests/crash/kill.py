@@ -44,18 +44,26 @@ def take_stock(
 class Victim:
     """A broker that is killed again and again.
 
-    directory: becomes its data directory. counts: what happened, by a word. findings: what was wrong.
-    between: called while the broker is down; tests damage its data there.
+    place: becomes its data directory, or is the URL of its database. counts: what happened, by a word. findings: what
+    was wrong. between: called while the broker is down; tests damage its data there. during: called under load, with a
+    source of chance; it strikes what the broker depends on.
     """
 
     def __init__(
-        self, workload: Workload, directory: Path, seed: int, between: Callable[[Path], None] = lambda _: None
+        self,
+        workload: Workload,
+        place: Path | str,
+        seed: int,
+        between: Callable[[Path], None] = lambda _: None,
+        during: Callable[[random.Random], None] = lambda _: None,
     ) -> None:
         self.workload = workload
         self.findings: list[Finding] = []
-        self._directory = directory
+        self._place = place
+        self._where = ("--data-dir", str(place)) if isinstance(place, Path) else ("--cluster", place)
         self._chance = random.Random(f"{seed} {workload.name}")
         self._between = between
+        self._during = during
         self._ledger = Ledger(loose=workload.loose)
         self._declarations: Declarations | None = None
         self._generation = 0
@@ -83,6 +91,7 @@ class Victim:
             enough = {what: self.counts[what] + least for what in ("confirmed", "acked")}
             load.start()
             time.sleep(0.1 + self._chance.random() * max_s)
+            self._during(self._chance)
             deadline = time.monotonic() + PATIENCE_S
             while any(self.counts[what] < count for what, count in enough.items()) and time.monotonic() < deadline:
                 time.sleep(0.01)
@@ -92,7 +101,8 @@ class Victim:
         self.counts["kills"] += 1
         self.findings += self._ledger.findings
         self._ledger.findings.clear()
-        self._between(self._directory)
+        if isinstance(self._place, Path):
+            self._between(self._place)
 
     def finish(self) -> None:
         """The last audit."""
@@ -103,7 +113,7 @@ class Victim:
             server.stop()
 
     def _start(self) -> Server:
-        return Server.start("--log-level", "error", "--data-dir", str(self._directory))
+        return Server.start("--log-level", "error", *self._where)
 
     def _audit(self, address: tuple[str, int]) -> None:
         ledger = self._ledger
@@ -120,7 +130,7 @@ class Victim:
             self.counts["declared"] += len(self._declarations.made) + len(self._declarations.deleted)
 
     def _kill_while_starting(self) -> None:
-        command = [sys.executable, "-m", "leveret", "serve", "--port", "0", "--data-dir", str(self._directory)]
+        command = [sys.executable, "-m", "leveret", "serve", "--port", "0", *self._where]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             time.sleep(self._chance.random() * 0.4)
             process.kill()

@@ -180,7 +180,7 @@ def test_arguments_that_no_client_could_declare() -> None:
 
 @pytest.mark.parametrize("value", ["0", "{}", "[[]]"])
 def test_a_document_with_too_many_values(value: str, tmp_path: Path) -> None:
-    reason = "more than 10000000 values; split it, and apply one part after the other"
+    reason = "more than 10000000 values; split it into parts, and apply them one by one"
     count = documents.MAX_VALUES // documents.values_in(f"{value},") + 1
     text = f"[{','.join([value] * count)}]"
     for given in (text, text.encode()):

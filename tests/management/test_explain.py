@@ -210,8 +210,8 @@ def test_permissions_decide(scene: Scene) -> None:
     refused = scene.explain("amq.topic", "own.x", user=somebody("^other"))
     assert (refused.outcome, refused.checks[-1].pattern) == ("refused", "^other")
     assert refused.conclusion == (
-        "the publish is refused: user 'shop' may not write to exchange 'amq.topic', as the pattern does not match its "
-        "name; otherwise 1 queue gets it"
+        "the publish is refused: user 'shop' may not write to exchange 'amq.topic', because the pattern does not match "
+        "its name; otherwise 1 queue gets it"
     )
     topic = scene.explain("amq.topic", "own.x", {"CC": ["other.x"]}, somebody(topics="^own"))
     assert [check.is_passed for check in topic.checks] == [True, True, False]

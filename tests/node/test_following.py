@@ -66,7 +66,7 @@ def test_the_way_of_a_message(run: Forked, where: tuple[str, ...]) -> None:
     assert shown.splitlines() == [
         "2 queues get it.",
         "",
-        "ok: user 'guest' may write to exchange 'events', as the pattern matches its name (pattern '.*')",
+        "ok: user 'guest' may write to exchange 'events', because the pattern matches its name (pattern '.*')",
         "exchange 'events' (topic): 2 of its 2 bindings match",
         "  'order.*' -> queue 'orders': '*' stands for 'new'",
         "  'order.#' -> exchange 'audit': '#' stands for 'new'",

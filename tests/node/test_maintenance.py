@@ -86,7 +86,7 @@ def test_without_data(tmp_path: Path, command: tuple[str, ...], monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     result = run(*command, "--data-dir", "nowhere")
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == "leveret: there is no data in 'nowhere'; say where with --data-dir\n"
+    assert result.stderr == "leveret: there is no data in 'nowhere'; choose the data directory with --data-dir\n"
     assert list(tmp_path.iterdir()) == []
 
 

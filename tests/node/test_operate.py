@@ -501,7 +501,7 @@ def test_the_doctor(run: Forked, tmp_path: Path, crowded: str) -> None:
     fine = run("doctor", "--json", "--data-dir", str(data), **ports)
     found = {each["check"]: each for each in json.loads(fine.out)}
     assert (fine.status, found["data directory"]["status"]) == (0, "ok")
-    assert found[f"port {ports['LEVERET_PORT']}"]["text"] == "free for port on 127.0.0.1"
+    assert found[f"port {ports['LEVERET_PORT']}"]["text"] == "free on 127.0.0.1, for the setting port"
     assert not data.exists()
     running = good(run("doctor", "--data-dir", crowded))
     assert re.search(r"^ok       port \d+: the broker answers for amqp$", running, re.MULTILINE)

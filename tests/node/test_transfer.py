@@ -647,7 +647,7 @@ def test_what_is_refused(start: Start, run: Run, verb: str, tmp_path: Path) -> N
 
 def test_without_data(tmp_path: Path) -> None:
     result = leveret("messages", "export", "q", "--data-dir", str(tmp_path / "nowhere"))
-    text = f"there is no data in '{tmp_path / 'nowhere'}'; say where with --data-dir"
+    text = f"there is no data in '{tmp_path / 'nowhere'}'; choose the data directory with --data-dir"
     assert (result.returncode, result.stderr) == (1, f"leveret: {text}\n")
     assert list(tmp_path.iterdir()) == []
 

@@ -28,7 +28,7 @@ from psycopg import sql
 
 from tests.brokers.process import free_port
 
-VARIABLE = "LEVERET_TEST_POSTGRES"  # the directory of the programs, if it is none of the usual ones
+VARIABLE = "LEVERET_TEST_POSTGRES"  # the directory of the programs, instead of the usual ones
 EXPECTED = "LEVERET_TEST_EXPECT_POSTGRES"
 HOST = "127.0.0.1"
 ADMINISTRATOR = "postgres"
@@ -58,11 +58,13 @@ host all,replication all {HOST}/32 trust
 
 
 def programs() -> Path | None:
-    """The directory of initdb and postgres: what the variable names, in PATH, or Debian's newest."""
-    given = os.environ.get(VARIABLE)
-    found = shutil.which("postgres")
-    places = [Path(given)] if given else [Path(found).resolve().parent] if found else []
-    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
+    """The directory of initdb and postgres: what the variable names, or else in PATH, or Debian's newest."""
+    given, found = os.environ.get(VARIABLE), shutil.which("postgres")
+    if given:
+        places = [Path(given)]
+    else:
+        places = [] if found is None else [Path(found).resolve().parent]
+        places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
     return next((each for each in places if (each / "initdb").exists() and (each / "postgres").exists()), None)
 
 
@@ -116,9 +118,13 @@ class Server:
         """Make its data. options: of initdb."""
         self.run("initdb", "-D", str(self.directory), "--no-sync", "--no-instructions", "--wal-segsize=4", "-U",
                  ADMINISTRATOR, "-A", "trust", "-E", "UTF8", "--no-locale", *options)  # fmt: skip
-        with (self.directory / "postgresql.conf").open("a") as settings:
-            settings.writelines(f"{name} = {value}\n" for name, value in SETTINGS.items())
+        self.configure(**SETTINGS)
         (self.directory / "pg_hba.conf").write_text(RULES)
+
+    def configure(self, **settings: str) -> None:
+        """Change postgresql.conf, which a start or set() reads. Values that are texts need quotes."""
+        with (self.directory / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = {value}\n" for name, value in settings.items())
 
     def run(self, program: str, *arguments: str) -> str:
         """Run one of PostgreSQL's programs as the server's user. Returns: its output."""
@@ -229,7 +235,7 @@ class Server:
         return False
 
     def set(self, **settings: str | None) -> None:
-        """Change settings that need no restart, for all sessions at once. None: what they were before."""
+        """Change settings that need no restart, for all sessions at once. None: what postgresql.conf has."""
         with self.connect() as connection:
             for name, value in settings.items():
                 change = sql.SQL("RESET {}") if value is None else sql.SQL("SET {} = {}")
@@ -279,7 +285,8 @@ class Pair:
                          "--checkpoint=fast", "--no-sync", "--wal-method=stream")  # fmt: skip
         self.standby.start()
         self.wait_streaming()
-        self.primary.set(synchronous_standby_names=STANDBY)
+        self.primary.configure(synchronous_standby_names=f"'{STANDBY}'")
+        self.primary.set()
         self.wait_synchronous()
 
     def wait_streaming(self) -> None:

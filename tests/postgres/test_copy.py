@@ -165,7 +165,7 @@ def in_directory(directory: Path) -> Dump:
 
 def in_database(url: str) -> Dump:
     """What a database contains."""
-    return dump(join(url, "", "looks", print, only_reads=True))
+    return dump(join(url, "", "looks", print, only_reads=True)[1])
 
 
 def drained(*options: str) -> dict[str, list[tuple[object, ...]]]:
@@ -505,7 +505,7 @@ def test_no_broker_starts_meanwhile(original: Path, url: str, tmp_path: Path) ->
     with contextlib.ExitStack() as stores:
         read = open_to_read(source)
         stores.callback(read.close)
-        written = join(url, "", "import", print)
+        _, written = join(url, "", "import", print)
         stores.callback(written.close)
         Copy(read, written, "import").run(look)
     assert "node 'import' uses this database" in refusals[0]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ import pytest
 from leveret.cluster import schema
 from leveret.cluster.database import connect
 from tests.brokers.process import Server
-from tests.postgres.server import Pair
+from tests.postgres.server import Pair, eventually
 
+PAUSE_S = 1.5
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 Start = Callable[..., Server]
 
@@ -45,6 +49,11 @@ def opened(server: Server) -> Any:
     channel = pika.BlockingConnection(pika.URLParameters(server.url)).channel()
     channel.confirm_delivery()
     return channel
+
+
+def says_that_it_waits(log: Path) -> bool:
+    """Whether a node has logged that it waits for another one."""
+    return log.exists() and "waits to take its place" in log.read_text()
 
 
 def publish(channel: Any, count: int, first: int = 0, size: int = 0, queue: str = "q") -> None:
@@ -92,14 +101,43 @@ def test_a_killed_node_is_replaced(start: Start) -> None:
     assert drained(channel) == [(number, True) for number in range(20)]
 
 
-def test_a_second_node_waits_for_nobody(start: Start, database_url: str) -> None:
-    start("--node", "first")
-    command = [sys.executable, "-m", "leveret", "serve", "--port", "0", "--cluster", database_url]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert second.returncode == 2
-    assert second.stderr == (
-        "leveret: node 'first' uses this database; stop it first: only one node can use it at a time\n"
-    )
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
+def test_a_second_node_waits_and_takes_the_place_of_the_first(
+    start: Start, database_url: str, tmp_path: Path, sig: signal.Signals
+) -> None:
+    first = start("--node", "first")
+    channel = opened(first)
+    channel.queue_declare("q", durable=True)
+    publish(channel, 3)
+    log = tmp_path / "log"
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(start, "--node", "second", log=log)
+        eventually(functools.partial(says_that_it_waits, log), "the second node waits")
+        assert "node 'first' uses this database: this node waits to take its place" in log.read_text()
+        publish(channel, 3, first=3)
+        first.stop(sig)
+        second = opened(waiting.result(30))
+    assert drained(second) == [(number, sig == signal.SIGKILL) for number in range(6)]
+
+
+def test_of_several_waiting_nodes_one_takes_all(start: Start, database_url: str, tmp_path: Path) -> None:
+    first = start("--node", "0")
+    logs = [tmp_path / str(number) for number in range(3)]
+    with ThreadPoolExecutor() as pool:
+        waiting = [pool.submit(start, "--node", str(number), log=log) for number, log in enumerate(logs, 1)]
+        for log in logs:
+            eventually(functools.partial(says_that_it_waits, log), "all wait")
+        heirs = [first]
+        for _ in logs:
+            heirs[-1].stop(signal.SIGKILL)
+            done, _ = wait(waiting, 30, FIRST_COMPLETED)
+            (heir,) = [each for each in done if each.result() not in heirs]
+            waiting.remove(heir)
+            heirs.append(heir.result())
+            channel = opened(heirs[-1])
+            channel.queue_declare("q", durable=True)
+            publish(channel, 1, first=len(heirs))
+        assert [number for number, _ in drained(channel)] == [2, 3, 4]
 
 
 def test_a_database_without_tables(database_url: str) -> None:
@@ -136,6 +174,47 @@ def test_a_database_that_is_away_refuses_nothing(start: Start, postgres: Pair, h
         publish(channel, 10, first=10 * round_)
     assert drained(channel) == [(number, False) for number in range(40)]
     assert server.stop() == 0
+
+
+def test_nothing_is_delivered_while_the_database_is_away(start: Start, postgres: Pair) -> None:
+    server = start()
+    channel = opened(server)
+    channel.queue_declare("q", durable=True)
+    publish(channel, 4)
+    channel.basic_qos(prefetch_count=1)
+    found: list[tuple[int, bool]] = []
+
+    def take(channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        found.append((int(body), method.redelivered))
+        channel.basic_ack(method.delivery_tag)
+
+    postgres.primary.pause()
+    time.sleep(PAUSE_S)
+    channel.basic_consume("q", take)
+    transient = pika.BlockingConnection(pika.URLParameters(server.url)).channel()
+    transient.queue_declare("own", exclusive=True)
+    transient.basic_publish("", "own", b"1")
+    assert drained(transient, "own") == [(1, False)]
+    channel.connection.process_data_events(time_limit=1)
+    assert found == []
+    postgres.primary.resume()
+    deadline = time.monotonic() + 30
+    while len(found) < 4 and time.monotonic() < deadline:
+        channel.connection.process_data_events(time_limit=0.1)
+    assert found == [(number, False) for number in range(4)]
+
+
+def test_a_get_waits_while_the_database_is_away(start: Start, postgres: Pair) -> None:
+    channel = opened(start())
+    channel.queue_declare("q", durable=True)
+    publish(channel, 1)
+    postgres.primary.pause()
+    threading.Timer(2 * PAUSE_S, postgres.primary.resume).start()
+    time.sleep(PAUSE_S)
+    began_s = time.monotonic()
+    method, _, body = channel.basic_get("q", auto_ack=True)
+    assert (method is not None, body) == (True, b"0")
+    assert time.monotonic() - began_s > PAUSE_S / 2
 
 
 def test_a_node_that_was_stopped_too_long_ends(start: Start, tmp_path: Path) -> None:

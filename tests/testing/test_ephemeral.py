@@ -317,7 +317,10 @@ def test_it_leaves_nothing_on_the_disk(tmp_path: Path) -> None:
             channel.confirm_delivery()
             channel.queue_declare("kept", durable=True)
             channel.basic_publish("", "kept", b"Hello!", pika.BasicProperties(delivery_mode=2))
-        open_files = [os.readlink(path) for path in Path(f"/proc/{process.popen.pid}/fd").iterdir()]
+        open_files = []
+        for path in Path(f"/proc/{process.popen.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                open_files.append(os.readlink(path))
         assert not [path for path in open_files if path.startswith(str(tmp_path))]
         assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
         process.close_stdin()

@@ -1,4 +1,4 @@
-"""Candidate: a message under examination. Decodes each part once, when needed."""
+"""Candidate: a message that a search examines. It decodes each part once, when it is needed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ UNREAD: Final = object()
 
 
 class Candidate:
-    """A message. entry: its place in the queue. state: one of STATES. held: its consumer, if it is unacknowledged.
-    due_ms: when a delayed message is ready again, on the core's clock. front: its number among messages that were moved
-    to the front, when it was shown; or 0.
+    """A message. entry: its entry in the queue. state: one of STATES. held: its consumer, if it is unacknowledged.
+    due_ms: when a delayed message is ready again, on the core's clock. front: the number of a message that was moved to
+    the front of the queue; 0 for other messages.
     """
 
     __slots__ = ("_body", "_headers", "_json", "_origin", "_properties", "due_ms", "entry", "front", "held", "state")
@@ -50,7 +50,7 @@ class Candidate:
 
     @property
     def properties(self) -> BasicProperties:
-        """The readable properties."""
+        """The properties; only a few of them if the headers cannot be decoded."""
         if self._properties is None:
             self._properties = self.entry.message.readable_properties()
         return self._properties
@@ -82,7 +82,7 @@ class Candidate:
 
     @property
     def origin(self) -> Origin | None:
-        """The latest death of the message; None if it is not a dead letter."""
+        """Where and why the message was last dead-lettered; None if it is not a dead letter."""
         if isinstance(self._origin, bool):
             self._origin = origin_of(self.entry.message)
         return self._origin

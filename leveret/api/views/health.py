@@ -12,6 +12,7 @@ from leveret.api.operation import Operation
 from leveret.api.request import Answer, Request
 from leveret.core.turn.alarms import DISK, FULL, MEMORY
 
+# days of each time unit
 UNITS = {"day": 1, "days": 1, "week": 7, "weeks": 7, "month": 30, "months": 30, "year": 365, "years": 365}
 OK = {"status": "ok"}
 
@@ -22,12 +23,12 @@ def failed(reason: str, **more: object) -> Answer:
 
 
 async def fine(request: Request) -> dict[str, str]:
-    """Always passes: a broker that answers is healthy in this respect."""
+    """Always passes: a broker that answers meets this condition."""
     return OK
 
 
 async def alone(request: Request) -> dict[str, str]:
-    """Always passes: with a single node, no other node depends on it."""
+    """Always passes: there is only one node, so no other node depends on it."""
     return {"status": "ok", "reason": "single node cluster"}
 
 
@@ -169,6 +170,17 @@ OPEN_CHECKS = (
     ("below-node-connection-limit", connections, "Check that the broker accepts more connections; needs no login."),
     ("ready-to-serve-clients", ready, "Check that the node is ready to serve clients; needs no login."),
 )
+DEPRECATED_CHECKS = (
+    *(
+        (path, fine, "Check the health of the node; deprecated; always passes.")
+        for path in ("/healthchecks/node", "/healthchecks/node/{node}")
+    ),
+    (
+        "/aliveness-test/{vhost}",
+        alive,
+        "Check that a virtual host exists and that the user has permissions in it; deprecated.",
+    ),
+)
 OPERATIONS = [
     *(
         Operation("GET", f"/health/checks/{path}", check, Access.MANAGEMENT, text, answers=dict[str, Any])
@@ -178,28 +190,8 @@ OPERATIONS = [
         Operation("GET", f"/health/checks/{path}", check, Access.ANYBODY, text, answers=dict[str, Any])
         for path, check, text in OPEN_CHECKS
     ),
-    Operation(
-        "GET",
-        "/healthchecks/node",
-        fine,
-        Access.MANAGEMENT,
-        "Check the health of the node; deprecated; always passes.",
-        answers=dict[str, Any],
-    ),
-    Operation(
-        "GET",
-        "/healthchecks/node/{node}",
-        fine,
-        Access.MANAGEMENT,
-        "Check the health of the node; deprecated; always passes.",
-        answers=dict[str, Any],
-    ),
-    Operation(
-        "GET",
-        "/aliveness-test/{vhost}",
-        alive,
-        Access.MANAGEMENT,
-        "Check that a virtual host exists and that the user has permissions in it; deprecated.",
-        answers=dict[str, Any],
+    *(
+        Operation("GET", path, check, Access.MANAGEMENT, text, answers=dict[str, Any])
+        for path, check, text in DEPRECATED_CHECKS
     ),
 ]

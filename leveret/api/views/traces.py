@@ -1,7 +1,7 @@
-"""Traces: stream what happens to selected messages, as it happens.
+"""Traces: report events of selected messages while they happen.
 
-A trace lasts as long as its answer, and its duration is limited. Only administrators may start one, as with the
-firehose: it shows what all clients of a virtual host do with individual messages.
+A trace ends with its HTTP response, and its duration is limited. Only administrators may start a trace, because it
+shows what all clients of a virtual host do with individual messages. The same is true for the firehose.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ log = logging.getLogger("leveret.api")
 
 
 class TraceRequest(Filter, kw_only=True):
-    """Which messages to trace, and for how long. events, seconds: the trace ends at the first of these limits."""
+    """Which messages to trace, and for how long. events, seconds: limits; the first one reached ends the trace."""
 
     events: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
     seconds: Annotated[float, msgspec.Meta(gt=0, le=3_600)] = 60.0
 
 
 class TraceProgress(msgspec.Struct):
-    """Progress of a trace. events: sent so far. dropped: lost, as the client read too slowly. seconds: time left."""
+    """Progress of a trace. events: sent so far. dropped: lost because the client reads too slowly. seconds: left."""
 
     events: int
     dropped: int
@@ -45,20 +45,20 @@ class TraceProgress(msgspec.Struct):
 
 
 class TraceLine(msgspec.Struct, omit_defaults=True):
-    """One line of a trace; it has one of these fields. end: why the trace ended."""
+    """One line of a trace. It has exactly one of these fields. end: why the trace ended."""
 
     event: TraceEvent | None = None
     progress: TraceProgress | None = None
     end: str | None = None
 
 
-class Standing:
+class AccessCheck:
     """Checks whether the caller of a running request still has access."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
         self._credential = request.caller.user.credential
-        self._is_listed = self._is_user()  # False for a program on this machine, which is not a user
+        self._is_listed = self._is_user()  # False for a local program: it has no user account
 
     def _is_user(self) -> bool:
         user = self._request.caller.user
@@ -77,7 +77,7 @@ class Standing:
 
 
 class Watch:
-    """A running trace. It ends at its time limit, even if the client does not read it."""
+    """A running trace. It ends at its time limit, even if the client does not read the response."""
 
     def __init__(self, request: Request, vhost: VirtualHost, wanted: TraceRequest) -> None:
         following = Filter(**{name: getattr(wanted, name) for name in Filter.__struct_fields__})
@@ -88,7 +88,7 @@ class Watch:
         self._services = request.services
         self._vhost = vhost
         self._is_on = True
-        self._standing = Standing(request)
+        self._access = AccessCheck(request)
         self._who = f"user '{request.caller.user.name}' ({request.host})"
         self._services.traces += 1
         vhost.join(self.trace)
@@ -111,7 +111,7 @@ class Watch:
             log.warning("%s has traced %d events in vhost '%s'", self._who, self.trace.told, self._vhost.name)
 
     async def wait(self, until_s: float) -> None:
-        """Wait until there is an event to send, or until this time of the event loop."""
+        """Wait until there is an event to send, or until this time of the event loop's clock."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until_s):
                 await self._has_more.wait()
@@ -119,7 +119,7 @@ class Watch:
 
     @property
     def now_s(self) -> float:
-        """The time of the event loop."""
+        """The time of the event loop's clock."""
         return self._loop.time()
 
     @property
@@ -136,7 +136,7 @@ class Watch:
             return "the time limit is reached"
         if self._services.broker.vhosts.get(self._vhost.name) is not self._vhost:
             return "the virtual host was deleted"
-        return "" if self._standing.is_good else "the user no longer has access"
+        return "" if self._access.is_good else "the user no longer has access"
 
     def progress(self) -> bytes:
         """The progress line."""
@@ -175,7 +175,7 @@ async def _pieces(request: Request, vhost: VirtualHost, wanted: TraceRequest) ->
 
 
 async def _told(request: Request, found: Trace) -> bytes:
-    """The lines of some waiting events."""
+    """The lines of the next waiting events; empty if no event waits."""
     told = bytearray()
     async with request.services.turns:
         while len(told) < CHUNK and (event := found.take()) is not None:

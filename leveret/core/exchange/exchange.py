@@ -32,7 +32,7 @@ NO_PROPERTIES: Final = BasicProperties()  # for a lookup without a message
 
 
 class NameSpace(Home):
-    """The virtual host, as its exchanges see it."""
+    """The part of a virtual host that its exchanges use."""
 
     def __init__(self, broker: Surroundings, name: str) -> None:
         super().__init__(broker, name, broker.observer)
@@ -41,14 +41,15 @@ class NameSpace(Home):
 
     @abstractmethod
     def find_queue(self, name: str) -> Destination | None:
-        """The target of a key on the default exchange: a queue, or the reply queue of a direct reply-to."""
+        """Where the default exchange routes this routing key: a queue, or a direct reply-to."""
 
 
 class Binding:
-    """From an exchange to a queue or another exchange. Two are equal if source, destination, key and arguments are.
+    """A binding from an exchange to a queue or to another exchange.
 
-    arguments: sorted. encoded: the same as bytes, so that fields of different types differ, as do integers of
-    different widths.
+    Two bindings are equal if they have the same source, destination, routing key and arguments.
+    arguments: sorted by name. encoded: the arguments as bytes, which differ for values of different types, and for
+    integers of different widths.
     Raises: ValueError when the name of an argument is too long to be encoded.
     Source: rabbit_binding.erl (sort_field_table), rabbit_db_binding.erl (a set of bindings).
     """
@@ -82,7 +83,7 @@ class Binding:
 
     @property
     def durable(self) -> bool:
-        """Whether it survives a restart: if both ends do."""
+        """Whether the binding survives a restart: only if its source and its destination do."""
         target_durable = (
             self.queue.durable if self.queue is not None else self.exchange is not None and self.exchange.durable
         )
@@ -96,7 +97,7 @@ class Binding:
 
 
 class Routing:
-    """The result of routing. varies: whether another message with the same key may go elsewhere."""
+    """The result of routing. varies: whether another message with the same key may go to other queues."""
 
     __slots__ = ("queues", "varies")
 
@@ -110,9 +111,9 @@ class Exchange:
 
     bindings: those from this exchange; incoming: those to it.
     router: finds the matching bindings. interceptors: process a message before routing.
-    alternate: name of the exchange for messages without a binding. policy, operator_policy: those that apply.
-    log_id: of the messages that the exchange stores in the MessageLog; 0 if it never does.
-    counters: without the counts that routes still hold; see Client.count_routes().
+    alternate: name of the exchange for messages that match no binding. policy, operator_policy: those that apply.
+    log_id: under which the exchange stores messages in the MessageLog; 0 if it stores none.
+    counters: they lack the counts that cached routes still hold; see Client.count_routes().
     """
 
     def __init__(
@@ -148,14 +149,17 @@ class Exchange:
         self.apply({})
 
     def apply(self, definition: Definition) -> None:
-        """Apply the policies where the arguments set nothing. The default exchange has no alternate."""
+        """Set the alternate exchange: from the arguments or, if they name none, from the policies.
+
+        The default exchange has no alternate exchange.
+        """
         argument = self.arguments.get("alternate-exchange")
-        said = definition.get("alternate-exchange")
+        from_policy = definition.get("alternate-exchange")
         self.alternate = None
         if argument is not None:
             self.alternate = argument.text if argument.kind == LONGSTR else None
-        elif self.name and isinstance(said, str):
-            self.alternate = said
+        elif self.name and isinstance(from_policy, str):
+            self.alternate = from_policy
 
     def route(
         self,
@@ -203,13 +207,13 @@ class Exchange:
         return Routing(queues, varies)
 
     def count(self, queues: list[Destination], copies: i64) -> None:
-        """Count messages of clients that were routed from here to each of these queues."""
+        """Count published messages that this exchange has routed to each of these queues."""
         for queue in queues:
             if queue.name:
                 self.counters.count_routed(queue.counted(), copies)
 
     def _intercept(self, message: Message | None, properties: BasicProperties, passed: int) -> list[Destination] | None:
-        """The queues to which an interceptor redirects a message; None when all let it pass."""
+        """The queues to which an interceptor redirects a message; None if all interceptors let it pass."""
         if message is None or not self.interceptors:
             return None
         for interceptor in self.interceptors[passed:]:
@@ -250,11 +254,12 @@ class Exchange:
 
 
 class Route:
-    """The cached route of publishes with the same arguments, valid for one generation of the virtual host.
+    """A cached route, for publishes with the same exchange, routing key and mandatory flag.
 
-    queues: valid unless it varies. varies: whether each message must be examined: to route it, to trace it, or
-    because its routing key is not allowed. watched: whether an observer sees each message. mandatory: as in the
-    publish. published: messages to all of queues, not yet counted by the exchange.
+    generation: that of the virtual host; when it changes, the route is no longer valid.
+    queues: not valid if varies is set. varies: whether each message must be examined: to route it, to trace it, or
+    because its routing key is not allowed. watched: whether an observer sees each message.
+    published: number of messages sent to all of these queues that the exchange has not counted yet.
     """
 
     __slots__ = ("address", "exchange", "generation", "mandatory", "published", "queues", "varies", "watched")

@@ -11,11 +11,11 @@ from leveret.wire.properties import BasicProperties
 
 
 class Router:
-    """The bindings of one exchange, ready to be searched.
+    """Finds the bindings of one exchange that a message matches.
 
     varies: whether the result depends on more than the routing key, so that it cannot be cached.
-    every_key: whether the keys in CC and BCC are matched too, besides the routing key.
-    compared: arguments that must be equal when the exchange is declared again.
+    every_key: whether the routing keys in the headers CC and BCC are matched too.
+    compared: names of the arguments that must be the same when the exchange is declared again.
     """
 
     def __init__(self, varies: bool = False, every_key: bool = False) -> None:
@@ -27,7 +27,7 @@ class Router:
         """Read the arguments of the exchange. Raises: Refusal UNFIT for an invalid one."""
 
     def check(self, binding: Binding) -> None:
-        """Refuse a binding that this type cannot have. Raises: Refusal UNFIT."""
+        """Refuse a binding that is invalid for this type of exchange. Raises: Refusal UNFIT."""
 
     @abstractmethod
     def add(self, binding: Binding) -> None:
@@ -39,4 +39,4 @@ class Router:
 
     @abstractmethod
     def match(self, key: str, properties: BasicProperties) -> list[Binding]:
-        """The bindings that a message matches."""
+        """The bindings that match a message."""

@@ -23,7 +23,7 @@ from leveret.core.message.budget import Holder
 from leveret.core.message.confirm import AGAIN, FULL, UNSAFE, Confirm, ConfirmListener
 from leveret.core.message.cost import freeing, sending
 from leveret.core.message.destination import Destination, hand_out
-from leveret.core.message.log import Logged, Recovered, Resting
+from leveret.core.message.log import Logged, NotHereYet, Recovered, Resting
 from leveret.core.message.message import Message
 from leveret.core.message.schedule import Schedule
 from leveret.core.queue.pending_confirms import PendingConfirms
@@ -267,6 +267,8 @@ class DelayedMessages(Destination, Logged, Holder):
     def _send(self, departure: Departure) -> None:
         try:
             departure.send()
+        except NotHereYet:  # its content is being fetched
+            self.retry(departure)
         except Exception as error:
             departure.fail("send a delayed message", error)
 

@@ -10,7 +10,11 @@ from leveret.core.message.message import Message
 
 
 class Loading(ConfirmListener):
-    """stored: messages that are safe. unsafe: messages that could not be written, and are only in memory."""
+    """Puts messages into one queue.
+
+    stored: number of messages that are safe. unsafe: number of messages that are in memory only, because the log could
+    not store them.
+    """
 
     def __init__(self, queue: Destination) -> None:
         self.stored = 0
@@ -38,7 +42,7 @@ class Loading(ConfirmListener):
         self.stored += 1
 
     def refused(self, tag: i64, how: int) -> None:
-        """The queue is full, which it reports within publish(), or the message is not safe."""
+        """The queue is full, or the log could not store the message. A full queue says so during publish()."""
         if self._is_publishing:
             self._is_full = True
             self._taken -= 1
@@ -46,4 +50,4 @@ class Loading(ConfirmListener):
             self.unsafe += 1
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Never called: the methods above only count."""
+        """Part of ConfirmListener; never called here, because the methods above cannot fail."""

@@ -10,7 +10,7 @@ from leveret.wire.fields import MAX_DEPTH
 
 TOO_DEEP: Final = f"lists and objects are nested more than {MAX_DEPTH} deep"
 MAX_VALUES: Final = 10_000_000  # of one document: more would take gigabytes
-TOO_MANY: Final = f"it has more than {MAX_VALUES} values; split it, and apply one part after the other"
+TOO_MANY: Final = f"it has more than {MAX_VALUES} values; split it into parts, and apply them one by one"
 
 
 def read_json(text: str | bytes) -> object:

@@ -1,8 +1,9 @@
 """Detours: the uncommon paths of messages through a queue.
 
-An incoming message may be a duplicate, refused, or held until its time. An outgoing one may have to wait, since the
-queue is paused or has a rate, and each may have to be checked. The common paths, in queue.py, check one flag each,
-_may_divert and _is_braked, which change only with settings and faults; everything else is here.
+An incoming message may be dropped as a duplicate, or held until its delivery time. An outgoing message may have to
+wait because the queue is paused or has a delivery rate, or it may have to be checked first. The common paths are in
+queue.py. Each of them checks one flag: _may_divert for incoming messages, _is_braked for outgoing ones. Only settings
+and faults change these flags.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ from leveret.core.queue.pending_confirms import PendingConfirms
 from leveret.core.queue.ready import Ready
 from leveret.core.turn.work import PIECE
 
-PORTION: Final = 2 * PIECE  # messages delivered at once: a millisecond or two
-RETURN: Final = "return"  # the failed operation on a message, besides the reasons of dead_letter.py
-FEW: Final = 64  # consumers that can be checked for each message of a portion
+PORTION: Final = 2 * PIECE  # messages delivered in one step, which takes a millisecond or two
+RETURN: Final = "return"  # name of a failed operation; the other names are the reasons in dead_letter.py
+FEW: Final = 64  # with more consumers than this, a step delivers fewer messages
 
 
 class Detours:
     """The detours of one queue.
 
-    holding: messages that wait for their times; brake: limits deliveries; duplicates: values for deduplication.
-    None until settings need them.
+    holding: messages held until their delivery times. brake: limits deliveries. duplicates: values for deduplication.
+    Each is None until a setting needs it.
     """
 
     __slots__ = ("_pending", "_queue", "brake", "duplicates", "holding")
@@ -47,7 +48,7 @@ class Detours:
         self.duplicates: Duplicates | None = None
 
     def heed(self, position: i64) -> None:
-        """Apply the settings to all parts. position: of the last message in the queue, 0 if there is none."""
+        """Apply the settings to all parts. position: that of the last message; 0 without one."""
         queue = self._queue
         if queue is None:
             return
@@ -67,7 +68,7 @@ class Detours:
         queue.consumers.set_order(settings.has_least_loaded_first)
 
     def stop(self) -> None:
-        """The queue has ended: drop the references to it."""
+        """Drop the references to the queue, which has ended."""
         if self.holding is not None:
             self.holding.stop()
         if self.brake is not None:
@@ -79,7 +80,7 @@ class Detours:
         if self.holding is not None:
             self.holding.watch()
 
-    # -- messages come in
+    # -- incoming messages
 
     def looks_at_all(self) -> bool:
         """Whether incoming messages are checked."""
@@ -103,7 +104,7 @@ class Detours:
         return True
 
     def due_ms(self, message: Message, position: i64) -> int:
-        """When a message at this position is due, in milliseconds since 1970; 0 for now."""
+        """When a message at this position is due, in milliseconds since 1970; 0 if it is due now."""
         return 0 if self.holding is None else self.holding.due_ms(message, position, True)
 
     def take_found(self, entry: QueueEntry) -> None:
@@ -122,7 +123,7 @@ class Detours:
             queue.ready.push(entry)
 
     def take_resting(self, found: Resting) -> int:
-        """Take messages at start-up that have to be read. Returns: how many."""
+        """At start-up, read messages from the log and restore them. Returns: their number."""
         queue = self._queue
         if queue is None:
             return 0
@@ -138,7 +139,7 @@ class Detours:
                 budget.relieve([queue], list(queue.broker.holders))
         return count
 
-    # -- what becomes of messages
+    # -- messages stored, refused or removed
 
     def gone(self, position: i64) -> None:
         """The message with this position has left the queue."""
@@ -146,7 +147,7 @@ class Detours:
             self.duplicates.release(position)
 
     def not_taken(self) -> None:
-        """The last incoming message was not taken."""
+        """The queue has not taken the last incoming message."""
         if self.duplicates is not None:
             self.duplicates.disclaim()
 
@@ -156,9 +157,10 @@ class Detours:
             self.duplicates.on_durable(position)
 
     def on_refused(self, positions: list[int], again: bool, how: int) -> list[QueueEntry]:
-        """The log could not store these. how: passed to their confirms. Returns: messages to drop, if again.
+        """The log could not store the messages at these positions. how: passed to their confirms.
 
-        These are held no more.
+        again: their publishers have to publish them again. Returns: the held messages that the queue must drop; they
+        are no longer held.
         """
         given_up: list[QueueEntry] = []
         holding = self.holding
@@ -178,7 +180,7 @@ class Detours:
             self.duplicates.refuse_all(how)
 
     def purge(self, waiting: list[QueueEntry]) -> Schedule | None:
-        """Purge all messages without a holder. waiting: returned messages that wait for their delay.
+        """Purge all messages that no consumer has. waiting: those that wait for a delayed retry.
 
         Returns: the held messages, which the budget still counts.
         """
@@ -190,7 +192,7 @@ class Detours:
             duplicates.purged(queue.ready, held)
         return held
 
-    # -- messages go out
+    # -- outgoing messages
 
     def slows(self) -> bool:
         """Whether deliveries are limited or checked."""
@@ -200,7 +202,7 @@ class Detours:
         return self.brake is not None and self.brake.is_on
 
     def give(self) -> bool:
-        """Deliver what is allowed. Returns: whether more could be delivered now."""
+        """Deliver as many messages as allowed. Returns: whether more can be delivered now."""
         queue = self._queue
         if queue is None:
             return False
@@ -217,9 +219,9 @@ class Detours:
         return has_more
 
     def _room(self, queue: BaseQueue) -> i64:
-        """The number of messages that may be delivered at once."""
+        """The number of messages that may be delivered in one step."""
         room: i64 = PORTION
-        if queue.consumers.has_least_loaded_first:  # which compares many consumers for each message
+        if queue.consumers.has_least_loaded_first:  # this order compares many consumers for each message
             room = max(room * FEW // max(i64(len(queue.consumers)), FEW), 1)
         return room if self.brake is None else min(self.brake.room(), room)
 
@@ -233,16 +235,16 @@ class Detours:
             self.brake.took(1)
 
     def _has_unseen(self) -> bool:
-        """Whether there may be unchecked messages whose time has not come."""
+        """Whether the queue may have messages whose delivery time was never checked."""
         return self.holding is not None and self.holding.until > 0
 
     def _deliver_seen(self, queue: BaseQueue, room: i64) -> bool:
-        """Deliver some messages, but first check those that came before the queue had a hold-until header."""
+        """Deliver some messages. First check the delivery time of those that arrived before the setting hold-until."""
         ready, holding = queue.ready, self.holding
         assert holding is not None
         left: i64 = PIECE
         while room > 0 and left > 0 and ready.has_near_head():
-            if type(ready) is Ready and ready.first().position > holding.until:  # and so are all behind it
+            if type(ready) is Ready and ready.first().position > holding.until:  # the same is true for all behind it
                 return queue.deliver(room)
             left -= 1
             if self._hold_head(queue, holding):
@@ -259,9 +261,9 @@ class Detours:
         return True
 
     def holds_head(self) -> bool:
-        """Hold the head if its time has not come; it must not be an expired one. Returns: whether it is held now.
+        """Hold the first message if its delivery time has not come. Returns: whether it is held now.
 
-        Raises: Unreadable, NotHereYet.
+        The first message must not be expired. Raises: Unreadable, NotHereYet.
         """
         queue, holding = self._queue, self.holding
         if queue is None or holding is None or not holding.until or not queue.ready.has_head():
@@ -281,18 +283,18 @@ class Detours:
                 queue.leave(entry, RETURN, error)
         return due_ms > 0
 
-    # -- messages that are held
+    # -- held messages
 
     def held(self) -> int:
         """The number of held messages."""
         return 0 if self.holding is None else len(self.holding)
 
     def held_bytes(self) -> i64:
-        """The bytes of their bodies."""
+        """The size of their bodies in bytes."""
         return 0 if self.holding is None else self.holding.size
 
     def take_held(self, place: int) -> QueueEntry | None:
-        """Take a held message. place: of Holding; 0 for the earliest one. Returns: None when there is none."""
+        """Take a held message. place: where it is in Holding; 0 for the earliest one. Returns: None if not found."""
         holding = self.holding
         if holding is None or not len(holding):
             return None

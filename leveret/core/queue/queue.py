@@ -525,6 +525,8 @@ class Queue(BaseQueue):
 
         Returns: whether none is left there; if one is, more calls are needed. Raises: as get().
         """
+        if self.durable and self.broker.is_suspended:
+            raise NotHereYet("this node may not own the queue any more")
         self.flow()
         self.check_fault()
         self._expiry.used()

@@ -33,6 +33,7 @@ class Surroundings(Turn, DefinitionKeeper):
     worklist: dead letters.
     connections: those with an open socket, by number.
     journals: all that survive a restart; unsaved: those with unwritten changes.
+    is_suspended: nothing may be taken from durable queues now; see Broker.suspend().
     aside: definitions that cannot be used. matcher: for all patterns.
     """
 
@@ -51,6 +52,7 @@ class Surroundings(Turn, DefinitionKeeper):
         self.connections: dict[int, Client] = {}
         self.journals: list[Journal] = []
         self.unsaved: list[Journal] = []
+        self.is_suspended = False
         self.aside = Aside()
         self.matcher = Matcher(self.explain)
         self.worklist = Worklist(self)

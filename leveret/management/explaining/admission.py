@@ -1,4 +1,4 @@
-"""Checks whether a publish would be accepted, before routing. In the order of Publisher."""
+"""The checks of a publish before routing, in the same order as in Publisher."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOPIC_PERMISSION = "topic_permission"
 
 
 def keys_of(question: Question) -> list[str]:
-    """All routing keys of a message: its own, and those in CC and BCC, if these are valid."""
+    """All routing keys of a message: its own key, and those in the headers CC and BCC if both headers are valid."""
     headers = question.properties.headers or {}
     try:
         return [question.key, *more_keys(headers, "CC"), *more_keys(headers, "BCC")]
@@ -32,17 +32,17 @@ def keys_of(question: Question) -> list[str]:
         return [question.key]
 
 
-def checks(vhost: VirtualHost, question: Question, exchange: Exchange | None, most: int) -> list[Check]:
-    """The checks, up to the first that fails. most: maximum size of a body in bytes."""
+def checks(vhost: VirtualHost, question: Question, exchange: Exchange | None, max_size: int) -> list[Check]:
+    """The checks, up to the first that fails. max_size: maximum size of a body in bytes."""
     found: list[Check] = []
-    for check in _all(vhost, question, exchange, most):
+    for check in _all(vhost, question, exchange, max_size):
         found.append(check)
         if not check.is_passed:
             break
     return found
 
 
-def _all(vhost: VirtualHost, question: Question, exchange: Exchange | None, most: int) -> Iterator[Check]:
+def _all(vhost: VirtualHost, question: Question, exchange: Exchange | None, max_size: int) -> Iterator[Check]:
     user = question.user
     if user is not None:
         yield _permission(vhost, question.exchange, user)
@@ -51,8 +51,8 @@ def _all(vhost: VirtualHost, question: Question, exchange: Exchange | None, most
         return
     if exchange.internal:
         yield Check(EXCHANGE, False, f"exchange '{exchange.name}' is internal: clients cannot publish to it")
-    if question.size > most:
-        yield Check(SIZE, False, f"the body has {question.size} bytes; at most {most} are allowed")
+    if question.size > max_size:
+        yield Check(SIZE, False, f"the body has {question.size} bytes; at most {max_size} are allowed")
     yield from _properties(question)
     if user is not None and exchange.kind == TOPIC:
         yield from _topic_permission(vhost, exchange.name, question, user)
@@ -67,9 +67,9 @@ def _permission(vhost: VirtualHost, name: str, user: User) -> Check:
     pattern = permission.pattern(access.WRITE)
     shown = name or "amq.default"
     if user.may(access.WRITE, "exchange", name, vhost.name, Patience()):
-        text = f"user '{user.name}' may write to exchange '{shown}', as the pattern matches its name"
+        text = f"user '{user.name}' may write to exchange '{shown}', because the pattern matches its name"
         return Check(PERMISSION, True, text, pattern)
-    text = f"user '{user.name}' may not write to exchange '{shown}', as the pattern does not match its name"
+    text = f"user '{user.name}' may not write to exchange '{shown}', because the pattern does not match its name"
     return Check(PERMISSION, False, text, pattern)
 
 
@@ -105,5 +105,5 @@ def _topic_permission(vhost: VirtualHost, exchange: str, question: Question, use
 def _user_id(question: Question, user: User) -> Iterator[Check]:
     claimed = question.properties.user_id
     if claimed is not None and claimed != user.name and "impersonator" not in user.tags:
-        text = f"the property user_id is '{claimed}', which only that user or one with the tag impersonator may set"
+        text = f"the property user_id is '{claimed}': this requires that user or the tag impersonator"
         yield Check(PROPERTIES, False, text)

@@ -206,7 +206,7 @@ def requeue(
         bool,
         typer.Option(
             "--to-front",
-            help="Move to the head of the queue instead, until the messages are delivered or the broker restarts.",
+            help="Move to the head of the queue instead. Messages lose this place when the broker restarts.",
         ),
     ] = False,
     vhost: Vhost = "/",

@@ -30,7 +30,7 @@ def export(
     vhost: Vhost = None,
     recipient: Annotated[
         str | None,
-        typer.Option("--for", help="Fit the file to this broker: rabbitmq-4.3. Notes list what it does not support."),
+        typer.Option("--for", help="Leave out what this broker does not support, and list it: rabbitmq-4.3."),
     ] = None,
     plugins: Annotated[
         list[str] | None, typer.Option("--plugin", help="A plugin enabled in the broker of --for. Repeatable.")

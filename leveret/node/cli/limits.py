@@ -30,8 +30,12 @@ app = typer.Typer(help="Manage limits of virtual hosts and users.", no_args_is_h
 
 OF_VHOST: Final = "max-connections, max-queues, max-exchanges, max-bindings, max-consumers"
 
-OfVhost = Annotated[str | None, typer.Option("--vhost", help=f"The virtual host. Its limits: {OF_VHOST}.")]
-OfUser = Annotated[str | None, typer.Option("--user", help="The user. Its limits: max-connections, max-channels.")]
+OfVhost = Annotated[
+    str | None, typer.Option("--vhost", help=f"Name of a virtual host, which can have these limits: {OF_VHOST}.")
+]
+OfUser = Annotated[
+    str | None, typer.Option("--user", help="Name of a user, who can have these limits: max-connections, max-channels.")
+]
 
 
 @app.command("list", epilog=examples("limits list --vhost shop"))

@@ -28,7 +28,7 @@ def level(
     wanted: Annotated[
         str | None,
         typer.Argument(
-            metavar="LEVEL", help="debug, info, warning or error; default resets an area to the level of all."
+            metavar="LEVEL", help="debug, info, warning or error; default makes an area use the level of all."
         ),
     ] = None,
     as_json: AsJson = False,

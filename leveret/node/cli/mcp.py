@@ -20,7 +20,7 @@ def mcp(
         bool, typer.Option("--allow-changes", help="Also offer tools that change something.")
     ] = False,
 ) -> None:
-    """Run a Model Context Protocol server on standard input and output, with tools that only read by default.
+    """Run a Model Context Protocol server on standard input and output. By default, its tools change nothing.
 
     Requires the extra `mcp`: pip install 'leveret[mcp]'.
     """

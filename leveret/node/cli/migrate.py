@@ -22,7 +22,7 @@ def migrate(
         str | None, typer.Option("--from", help="Source broker: a URL as for --url, or a profile.")
     ] = None,
     recipient: Annotated[
-        str | None, typer.Option("--to", help="Target broker, for the way back: a URL or a profile.")
+        str | None, typer.Option("--to", help="Target broker, to move back: a URL or a profile.")
     ] = None,
     origin_amqp: Annotated[
         str | None,
@@ -47,9 +47,10 @@ def migrate(
 ) -> None:
     """Move definitions and messages between two running brokers, RabbitMQ or Leveret.
 
-    Without --from or --to, the options below name that broker. To resume after
-    a stop or crash, run the same command again. Messages that may be duplicated
-    then are counted, and carry the header x-migrated-again.
+    If you omit --from or --to, options such as --url or --data-dir name that
+    broker. To resume after a stop or crash, run the same command again. It
+    counts the messages that it may have moved twice. Their second copies have
+    the header x-migrated-again.
     """
     from leveret.node.cli.migrating import Migrating, Options
     from leveret.node.migration.side import SideError

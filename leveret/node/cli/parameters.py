@@ -15,7 +15,8 @@ from leveret.node.cli.verbs import perform
 from leveret.node.printable import say
 
 app = typer.Typer(
-    help="Parameters of shovels, federation and others. The broker only stores and exports them.", no_args_is_help=True
+    help="Manage parameters of shovels, federation and others. The broker only stores and exports them.",
+    no_args_is_help=True,
 )
 
 Component = Annotated[str, typer.Argument(help="Component, such as shovel.")]

@@ -40,8 +40,12 @@ def set_permissions(
     target: Target,
     user: User,
     configure: Annotated[str, typer.Argument(help="Pattern of names the user may declare and delete; '' for none.")],
-    write: Annotated[str, typer.Argument(help="Pattern of names the user may publish to, and bind as destinations.")],
-    read: Annotated[str, typer.Argument(help="Pattern of names the user may consume from, and bind as sources.")],
+    write: Annotated[
+        str, typer.Argument(help="Pattern of names that the user may publish to, or use as destinations of bindings.")
+    ],
+    read: Annotated[
+        str, typer.Argument(help="Pattern of names that the user may consume from, or use as sources of bindings.")
+    ],
     vhost: Vhost = "/",
 ) -> None:
     """Set a user's permissions in a virtual host: three regular expressions, searched in queue and exchange names."""

@@ -21,7 +21,7 @@ def status(
     seconds: Seconds = 60,
     as_json: AsJson = False,
 ) -> None:
-    """Show counts, blocked publishers, and how long the event loop was busy without a break, of a running broker."""
+    """Show counts and blocked publishers of a running broker, and how long its event loop was busy without a break."""
     if target.is_remote:  # this operation needs only the tag monitoring, verbs need an administrator
         with broker_at(target) as broker:
             found = broker.get("/leveret/status", {"seconds": str(seconds)}, NO_LEVERET)["result"]

@@ -37,7 +37,7 @@ def _path(vhost: str, name: str, *parts: str) -> str:
 @app.command(epilog=examples("queues pause orders", "queues pause orders --vhost shop"))
 @at_broker
 def pause(target: Target, name: QueueName, vhost: Vhost = "/") -> None:
-    """Pause deliveries of a queue, also after a restart. The queue still accepts messages.
+    """Pause deliveries of a queue. It still accepts messages, and stays paused after a restart.
 
     Requires the tag policymaker, and the configure permission for the queue.
     """
@@ -70,9 +70,11 @@ def rate(
     burst: Annotated[
         int | None, typer.Option(min=1, help="Messages that may be delivered at once. Default: 1.")
     ] = None,
-    unlimited: Annotated[bool, typer.Option("--unlimited", help="Remove the limit, regardless of policies.")] = False,
+    unlimited: Annotated[
+        bool, typer.Option("--unlimited", help="Deliver without a limit, even if policies set one.")
+    ] = False,
     restore: Annotated[
-        bool, typer.Option("--restore", help="Return to the limit of its arguments and policies.")
+        bool, typer.Option("--restore", help="Use the limit of its arguments and policies again.")
     ] = False,
 ) -> None:
     """Limit the delivery rate of a queue.
@@ -117,7 +119,7 @@ def set_arguments(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change arguments of a live queue, or list the changes. Clients can still declare it with the old arguments.
+    """Change arguments of an existing queue, or list changes. Clients can still declare it with the old arguments.
 
     Requires the tag policymaker, and the configure permission for the queue.
     """

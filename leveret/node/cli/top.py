@@ -49,7 +49,7 @@ def top(
     interval: Annotated[float, typer.Option(min=0.2, max=3600, help="Seconds between updates.")] = 2.0,
     sort: Annotated[Order, typer.Option(help="Sort queues by this value, largest first.")] = Order.READY,
 ) -> None:
-    """Watch rates, queues, clients, memory and lag of a running broker. In a terminal, press q or Ctrl-C to quit.
+    """Watch rates, queues, clients, memory and event loop lag of a running broker. In a terminal, q or Ctrl-C quits.
 
     If the output is not a terminal, print one snapshot after another.
     """

@@ -84,7 +84,7 @@ def trace(
     as_json: AsLines = False,
     vhost: Vhost = "/",
 ) -> None:
-    """Print what happens to messages live, without their bodies, until Ctrl-C.
+    """Print what happens to messages as it happens, without their bodies, until Ctrl-C.
 
     While it runs, each message in the virtual host costs the broker a few more microseconds.
     """

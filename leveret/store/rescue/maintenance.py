@@ -79,7 +79,7 @@ def open_data(directory: Path) -> sqlite3.Connection:
 def _open(path: Path) -> sqlite3.Connection:
     """Open and check the file. Raises: StoreError, OSError, sqlite3.Error."""
     if not path.exists():
-        raise StoreError(f"there is no data in '{path.parent}'; say where with --data-dir")
+        raise StoreError(f"there is no data in '{path.parent}'; choose the data directory with --data-dir")
     _look(path)
     sql = connect(path, WAIT_S)
     try:
