@@ -23,6 +23,7 @@ from tests.docs.pages import ROOT, Command
 UNIT = ROOT / "examples" / "deploy" / "leveret.service"
 CONFIG = ROOT / "examples" / "deploy" / "leveret.toml"
 PASSWORD = "correct-horse"
+NAME = "mq.example.com"  # of the server on the pages
 PORTS = ("port", "tls-port", "management-port", "metrics-port")
 PLACES = {
     "/var/lib/leveret": "data",
@@ -30,8 +31,8 @@ PLACES = {
     "/var/backups/leveret": "backups",
     "/root/": "root/",
 }
-FILES = ("cp", "find", "install", "mv", "tar")  # commands that are run as they are
-OWNERS = ("chown",)  # which a test that is not root cannot run
+FILES = ("cp", "find", "install", "mv", "openssl", "tar")  # commands that are run as they are
+NOT_HERE = ("chown", "nft")  # which would change more than the directory of a test
 
 
 def of_unit(key: str) -> str:
@@ -78,16 +79,18 @@ class Machine:
             self.env[name] = value
         elif words[0] == "systemctl":
             self.systemctl(words[1])
-        elif words[0] not in OWNERS:
+        elif words[0] not in NOT_HERE:
             assert words[0] in FILES, text
             self.new_certificate(words)
             text = re.sub(r" -[og] leveret\b", "", text)
+            text = text.replace(f"{NAME}:", "localhost:").replace("-CAfile certificate.pem", "-CAfile authority.pem")
             subprocess.run(text, shell=True, cwd=self.root, check=True)
 
     def new_certificate(self, words: list[str]) -> None:
         """Somebody has brought a new certificate, if one is to be installed."""
-        if "certificate.pem" in words:
-            issued = self.authority.issue_cert("localhost")
+        if words[0] == "install" and "certificate.pem" in words:
+            issued = self.authority.issue_cert("localhost", NAME)
+            self.authority.cert_pem.write_to_path(self.root / "authority.pem")
             issued.cert_chain_pems[0].write_to_path(self.root / "certificate.pem")
             issued.private_key_pem.write_to_path(self.root / "key.pem")
 
@@ -108,7 +111,7 @@ class Machine:
     def start(self) -> None:
         """Start the broker with the command of the unit."""
         if not (self.root / "etc" / "key.pem").exists():
-            self.new_certificate(["certificate.pem"])
+            self.new_certificate(["install", "certificate.pem"])
             for name in ("certificate.pem", "key.pem"):
                 (self.root / "etc" / name).write_bytes((self.root / name).read_bytes())
         program, action, *options = shlex.split(self.here(of_unit("ExecStart")))

@@ -54,23 +54,33 @@ def test_every_command(machine: Machine) -> None:
     channel.basic_publish("", "orders", b"transient")
     assert channel.basic_get("orders")[2] == b"order 0"  # unacknowledged
 
-    ran = 0
+    ran = starts = 0
     for step in steps(PAGE):
         assert isinstance(step, Command)
         if step.text == "systemctl stop leveret" and connection.is_open:
             channel.basic_publish("", "orders", b"newer", PERSISTENT)
             connection.close()
+        if step.text == "install -d /etc/leveret":
+            a_new_machine_takes_over(machine)
         machine.run(step)
         ran += 1
-        if step.text == "systemctl start leveret":
+        if step.text in ("systemctl start leveret", "systemctl enable --now leveret"):
+            starts += 1
             the_copy_is_back(machine)
     assert ran > 20
+    assert starts == 2
     old = leveret("messages", "export", "orders", "--data-dir", str(machine.root / "data.old"))
     assert '"body": "bmV3ZXI="' in old.stdout, old
     for name in ("definitions.json", "leveret-monday.tar.gz"):
         assert (machine.root / "root" / name).exists()
     assert (machine.root / "root" / "definitions.json").stat().st_mode & 0o077 == 0
     assert (machine.root / "backups" / "monday").stat().st_mode & 0o077 == 0
+
+
+def a_new_machine_takes_over(machine: Machine) -> None:
+    machine.stop()
+    for name in ("data", "etc"):
+        (machine.root / name).rename(machine.root / f"{name}.of-the-first")
 
 
 def the_copy_is_back(machine: Machine) -> None:
@@ -88,7 +98,7 @@ def test_every_night(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     assert leveret("users", "delete", "guest", "--data-dir", str(tmp_path / "data")).returncode == 0
     (block,) = blocks(PAGE, "sh")
-    found = re.fullmatch(r"30 3 \* \* \* root (.*)\n", block)
+    found = re.fullmatch(r"PATH=/usr/local/bin:/usr/bin:/bin\n30 3 \* \* \* root (.*)\n", block)
     assert found is not None
     line = machine.here(found[1]).replace("\\%", "%")
     line = line.replace("leveret backup", f"{sys.executable} -m leveret backup", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import ssl
@@ -15,10 +16,11 @@ from typing import Any
 import pika
 import pytest
 
-from tests.docs.machine import CONFIG, PASSWORD, UNIT, Machine, running
+from tests.docs.machine import CONFIG, NAME, PASSWORD, UNIT, Machine, running
 from tests.docs.pages import Command, blocks, broken_links, read, steps
 
 PAGE = "deploy.md"
+FIREWALL = UNIT.parent / "firewall.nft"
 SET_UP = ("useradd ", "python3 -m venv ", "/opt/leveret/bin/pip ", "ln -s ", "systemctl daemon-reload")
 
 
@@ -41,6 +43,12 @@ def get(url: str) -> tuple[int, str]:
 def test_the_page_shows_the_files() -> None:
     assert blocks(PAGE, "ini") == [UNIT.read_text()]
     assert blocks(PAGE, "toml") == [CONFIG.read_text()]
+    assert blocks(PAGE, "text") == [FIREWALL.read_text()]
+
+
+@pytest.mark.skipif(shutil.which("nft") is None or os.geteuid() != 0, reason="this needs nft and root")
+def test_nft_knows_the_rules() -> None:
+    subprocess.run(["nft", "--check", "--file", str(FIREWALL)], check=True, timeout=60)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this needs systemd-analyze")
@@ -75,6 +83,9 @@ def clients_get_in_with_tls(machine: Machine) -> None:
         pika.ConnectionParameters("localhost", machine.ports[5671], credentials=login, **parameters)
     ) as connection:
         connection.channel().queue_declare("orders")
+    wrong_name = ["openssl", "s_client", "-connect", f"localhost:{machine.ports[5671]}", "-CAfile", "authority.pem"]
+    wrong_name += ["-verify_hostname", f"not.{NAME}", "-verify_return_error", "-brief"]
+    assert subprocess.run(wrong_name, cwd=machine.root, stdin=subprocess.DEVNULL, check=False).returncode == 1
     served = ssl.get_server_certificate(("localhost", machine.ports[5671]))
     assert served.strip() == (machine.root / "certificate.pem").read_text().strip()
 

@@ -136,6 +136,17 @@ def test_links() -> None:
     assert broken_links(PAGE) == []
 
 
+@trouble("There is no data and no broker here")
+def elsewhere(scene: Scene) -> None:
+    directory = scene.root / "elsewhere"
+    directory.mkdir()
+    with contextlib.chdir(directory):
+        result = leveret("queues", "list")
+    assert result.returncode == 1
+    scene.seen.append(result.stderr)
+    assert scene.command("queues", "list").returncode == 0
+
+
 @trouble("Connection refused")
 def refused(scene: Scene) -> None:
     with scene.fails():

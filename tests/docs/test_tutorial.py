@@ -1,4 +1,4 @@
-"""docs/tutorial.md: each program prints what the page shows."""
+"""docs/tutorial.md: each program prints what the page shows, and the broker knows which message it dropped."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 from tests.brokers.process import Server
-from tests.docs.pages import File, broken_links, steps
+from tests.clients.command_line import leveret
+from tests.docs.pages import File, blocks, broken_links, steps
 
 PAGE = "tutorial.md"
 PROGRAMS = 7
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(tmp_path: Path) -> Iterator[Server]:
     """A broker of its own."""
-    found = Server.start("--memory", "--management-port", "off")
+    found = Server.start("--data-dir", str(tmp_path / "leveret-data"), "--management-port", "off")
     yield found
     found.stop()
 
@@ -41,6 +42,9 @@ def test_every_program(server: Server, tmp_path: Path) -> None:
             assert (done.returncode, done.stderr) == (0, ""), name
             ran += 1
     assert ran == PROGRAMS
+    refused = leveret("messages", "refused", "--data-dir", str(tmp_path / "leveret-data"))
+    (reason,) = blocks(PAGE, "text")
+    assert reason.strip() in refused.stdout, refused
 
 
 def test_links() -> None:
