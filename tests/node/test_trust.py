@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from leveret.store.files import make_anew, replacing
+from leveret.store.rescue.salvage import open_database
 from tests.brokers.process import Server
 from tests.clients.command_line import good, leveret, process, refused, surroundings
 
@@ -287,6 +288,38 @@ def test_root_administers_the_broker_of_another_user(foreign: Path) -> None:
         assert "alice" in good(leveret("users", "list", "--control", str(foreign / "control.sock")))
         broker.terminate()
         assert broker.wait(60) == 0
+
+
+@as_root
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="this needs setpriv")
+def test_a_directory_that_was_taken_from_its_broker(data: Path, place: Path) -> None:
+    """The stop says what it cannot remove, and closes the data properly."""
+    log = place / "log"
+    powers = "-dac_override,-dac_read_search"  # without them, the rights of files apply to root too
+    command = ["setpriv", f"--bounding-set={powers}", f"--inh-caps={powers}", sys.executable, "-m", "leveret", "serve"]
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            [*command, "--port", "0", "--management-port", "off", "--data-dir", str(data)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as broker,
+    ):
+        assert broker.stdout is not None
+        assert "ready on" in broker.stdout.readline()
+        os.chown(data, NOBODY, NOBODY)
+        data.chmod(0o755)
+        broker.terminate()
+        assert broker.wait(60) == 0
+    said = f"cannot remove {data / 'control.sock'}: Permission denied; the next start replaces it"
+    (line,) = log.read_text().splitlines()
+    assert line.endswith(said)
+    os.chown(data, 0, 0)
+    store = open_database(data)
+    was_clean = store.was_clean
+    store.close(None)
+    assert was_clean
 
 
 def test_a_directory_that_everybody_may_write_to(data: Path) -> None:
