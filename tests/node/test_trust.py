@@ -15,7 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
+from leveret.node.config import Config
+from leveret.node.doctor import files
 from leveret.store.files import make_anew, replacing
 from leveret.store.rescue.salvage import open_database
 from tests.brokers.process import Server
@@ -407,3 +410,73 @@ def test_a_pointer_that_leads_nowhere(content: bytes | None, data: Path) -> None
     else:
         (data / "control.path").write_bytes(content)
     good(leveret("users", "list", "--data-dir", str(data)))
+
+
+# -- files that the broker needs
+
+
+@as_root
+def test_the_doctor_reads_the_files_of_tls_as_the_owner_of_the_data(foreign: Path, place: Path) -> None:
+    certificate, key = place / "cert.pem", place / "key.pem"
+    issued = trustme.CA().issue_cert("localhost")
+    issued.cert_chain_pems[0].write_to_path(str(certificate))
+    issued.private_key_pem.write_to_path(str(key))
+    certificate.chmod(0o644)
+    options = {"LEVERET_TLS_CERTIFICATE": str(certificate), "LEVERET_TLS_KEY": str(key)}
+    fine = "the user 'nobody' can use the certificate and the key"
+    kept = f"the user 'nobody' cannot read {key}: Permission denied"
+    group, other = 12_345, f"a group that the user 'nobody' is not in can read {key}"
+    for owner, of_group, rights, status, text, warning in (
+        (0, 0, 0o640, "problem", kept, ""),
+        (0, NOBODY, 0o640, "ok", fine, ""),
+        (NOBODY, 0, 0o640, "ok", fine, ""),
+        (NOBODY, NOBODY, 0o600, "ok", fine, ""),
+        (NOBODY, group, 0o640, "ok", fine, other),
+        (0, 0, 0o644, "ok", fine, f"every user can read {key}"),
+    ):
+        os.chown(key, owner, of_group)
+        key.chmod(rights)
+        found = diagnosed(foreign, **options)
+        assert (found["TLS files"]["status"], found["TLS files"]["text"]) == (status, text)
+        assert found.get("TLS key", {"text": ""})["text"] == warning
+    key.chmod(0o600)
+    absent = diagnosed(place / "absent", **options)
+    assert (absent["TLS files"]["status"], absent["TLS key"]["text"]) == ("ok", f"only root can read {key}")
+    os.chown(key, NOBODY, NOBODY)
+    hidden = place / "hidden"
+    hidden.mkdir(0o700)
+    key.rename(hidden / "key.pem")
+    found = diagnosed(foreign, **{**options, "LEVERET_TLS_KEY": str(hidden / "key.pem")})
+    assert found["TLS files"]["status"] == "problem"
+    assert "enter the directories above it" in found["TLS files"]["advice"]
+
+
+@as_root
+def test_the_doctor_reads_the_password_file_as_the_owner_of_the_data(foreign: Path, place: Path) -> None:
+    file = place / "password"
+    file.write_text("secret\n")
+    for rights, texts in (
+        (0o640, [f"the user 'nobody' cannot read {file}: Permission denied"]),
+        (0o644, [f"the user 'nobody' can read {file}", f"every user can read {file}"]),
+    ):
+        file.chmod(rights)
+        config = Config(data_dir=str(foreign), cluster="postgresql://u@h/d", cluster_password_file=str(file))
+        assert [each.text for each in files(config, None)] == texts
+    file.unlink()
+    assert [each.advice for each in files(config, None)] == ["check cluster-password-file"]
+    assert (os.geteuid(), os.getegid()) == (0, 0)
+
+
+def diagnosed(data: Path, **env: str) -> dict[str, dict[str, str]]:
+    """What the doctor finds, by check."""
+    result = process(
+        "doctor",
+        "--json",
+        "--data-dir",
+        str(data),
+        LEVERET_PORT="0",
+        LEVERET_MANAGEMENT_PORT="off",
+        prepare=None,
+        **env,
+    )
+    return {each["check"]: each for each in json.loads(result.stdout)}
