@@ -12,6 +12,7 @@ author = "the authors of Leveret"
 release = __version__
 
 suppress_warnings = ["toc.not_included"]  # recipes and lists are reached from the pages that tell of them
+smartquotes = False  # options in running text keep their two dashes
 extensions = ["myst_parser", "sphinx_copybutton"]
 myst_heading_anchors = 4  # so that links to headings are those that other readers of Markdown make
 myst_enable_extensions = ["html_image"]

@@ -27,6 +27,8 @@ from leveret.core.errors import refusals  # noqa: E402
 from leveret.node.cli import app  # noqa: E402
 from leveret.session.base.errors import as_reply  # noqa: E402
 from leveret.testing.virtual_host import AnyVirtualHost  # noqa: E402
+from leveret.wire.constants import REPLY_NAMES  # noqa: E402
+from tools.error_texts import TOLD  # noqa: E402
 
 SETTINGS = ("serve",)  # a command whose options have a page of their own
 TARGET = ("data_dir", "control", "url", "profile", "ca_file")  # options that say which broker is meant
@@ -41,10 +43,10 @@ how they work together. A command with the line *broker* also takes `--data-dir`
 ERRORS = """\
 # Error texts
 
-The texts that the broker sends when it refuses something, and what to do. The texts are those of RabbitMQ. Words in
-capitals stand for names. An error of a channel closes the channel, an error of a connection closes the connection. The
-log has the same text, often with a hint that no client receives. If you have a symptom but no error text, read
-[troubleshooting](troubleshooting.md).
+The texts that the broker sends when it refuses something, and what to do. They are sorted by their number, and almost
+all are those of RabbitMQ. Words in capitals stand for names and values. An error of a channel closes the channel, an
+error of a connection closes the connection. The log has the same text, often with a hint that no client receives. If
+you have a symptom but no error text, read [troubleshooting](troubleshooting.md).
 """
 TESTING = """\
 # Reference: brokers in tests
@@ -162,14 +164,23 @@ def _cell(text: str | None) -> str:
 def errors_page() -> Iterator[str]:
     """The lines of docs/errors.md."""
     yield ERRORS
-    yield "| The client receives | When | What to do |"
-    yield "|---|---|---|"
+    rows: dict[int, list[str]] = {}
     for name, when, refusal in _refusals():
         reply = as_reply(refusal)
-        text = reply.reply_text.replace("|", "\\|")
         scope = "channel" if reply.is_soft else "connection"
-        yield f"| {scope} {reply.code}: `{text}` | {_occasion(when)} | {ADVICE[name]} |"
-    yield ""
+        rows.setdefault(reply.code, []).append(_row(scope, reply.code, reply.reply_text, _occasion(when), ADVICE[name]))
+    for told in TOLD:
+        rows.setdefault(told.code, []).append(_row(told.scope, told.code, told.text, told.when, told.advice))
+    for code in sorted(rows):
+        yield f"## {code} {REPLY_NAMES[code]}\n"
+        yield "| The client receives | When | What to do |"
+        yield "|---|---|---|"
+        yield from rows[code]
+        yield ""
+
+
+def _row(scope: str, code: int, text: str, when: str, advice: str) -> str:
+    return f"| {scope} {code}: `{text.replace('|', chr(92) + '|')}` | {when} | {advice} |"
 
 
 def _refusals() -> Iterator[tuple[str, str, refusals.Refusal]]:

@@ -15,13 +15,32 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from leveret.node.config import CONFIG_FILE, GROUPS, OPTIONS, Declared  # noqa: E402
-from leveret.node.kinds import Size, Switch, Whole  # noqa: E402
+from leveret.node.kinds import Switch  # noqa: E402
+
+EXAMPLES = {
+    "control": "/run/leveret/control.sock",
+    "management-port": 15672,
+    "management-host": "127.0.0.1",
+    "management-prefix": "/leveret",
+    "metrics-port": 15692,
+    "otlp-endpoint": "http://localhost:4318",
+    "otlp-ratio": 0.1,
+    "tls-port": 5671,
+    "tls-certificate": "/etc/leveret/cert.pem",
+    "tls-key": "/etc/leveret/key.pem",
+    "tls-ca": "/etc/leveret/ca.pem",
+    "definitions": "/etc/leveret/definitions.json",
+    "record": "recording.jsonl",
+    "cluster": "postgresql://leveret@db1,db2/leveret",
+    "cluster-password-file": "/etc/leveret/password",
+    "node": "node1",
+}
+"""An example value for each setting without a default value."""
 
 INTRODUCTION = """\
 # Settings
 
 All settings of `leveret serve`. [configuration.md](configuration.md) describes how to set them and their precedence.
-`tools/gen_settings.py` generates this page from `leveret/node/config.py`.
 """
 
 
@@ -74,9 +93,8 @@ def example(declared: Declared) -> str:
     kind, default = declared.setting.kind, declared.default
     if isinstance(kind, Switch):
         return "true"
-    if default not in (None, ""):
-        return kind.show_toml(default)
-    return "5671" if isinstance(kind, Whole) and not isinstance(kind, Size) else f'"{kind.metavar}"'
+    value = default if default not in (None, "") else kind.check(EXAMPLES[declared.name])
+    return kind.show_toml(value)
 
 
 main()

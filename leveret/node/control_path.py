@@ -60,10 +60,15 @@ def bind(path: str, directory: Path | None) -> tuple[socket.socket, Path]:
 
 
 def unbind(place: Path, directory: Path | None) -> None:
-    """Remove the socket."""
-    place.unlink(missing_ok=True)
-    if directory is not None:
-        (directory / POINTER_NAME).unlink(missing_ok=True)
+    """Remove the socket, and the file with its path. Raises: ControlError, once it has tried both."""
+    failure = ""
+    for path in (place,) if directory is None else (place, directory / POINTER_NAME):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            failure = failure or f"cannot remove {path}: {error.strerror or error}"
+    if failure:
+        raise ControlError(failure)
 
 
 def connect(place: Path, source: Path | None) -> socket.socket | None:

@@ -27,6 +27,7 @@ from leveret.node.defaults import DEFAULT_USER
 from leveret.node.kinds import OFF_PORT
 from leveret.node.monitors.memory import total_memory
 from leveret.node.node import build_name, is_compiled
+from leveret.node.service_user import ServiceUser, service_user
 from leveret.node.trust import Untrusted, check
 from leveret.store.database import FILE_NAME
 from leveret.store.owner import user_name
@@ -93,6 +94,7 @@ def look(config: Config, running: Running | None, has_guest: bool | None) -> Ite
     yield memory()
     yield clock(directory)
     yield from ports(config, running)
+    yield from files(config, running)
     yield guest(config, has_guest)
 
 
@@ -299,6 +301,72 @@ def _free(option: str, host: str, port: int) -> Finding:
         text, _, advice = listen_error(host, port, option, error).partition("; ")
         return Finding(name, PROBLEM, text, advice)
     return Finding(name, OK, f"free on {host}, for the setting {option}")
+
+
+def files(config: Config, running: Running | None) -> Iterator[Finding]:
+    """Whether the user who runs the broker can use the TLS files and the password file, and who else can."""
+    found = [config.tls_certificate, config.tls_key, config.tls_ca, config.cluster_password_file]
+    if running is not None and any(path and not os.path.isabs(path) for path in found):
+        return  # they are relative to the directory of the broker
+    user = service_user(None if config.memory else Path(config.data_dir))
+    if config.tls_certificate:
+        yield _tls(config, user)
+        yield from _secret("TLS key", config.tls_key or config.tls_certificate, user)
+    if config.cluster_password_file:
+        yield _password(config.cluster_password_file, user)
+        yield from _secret("password file", config.cluster_password_file, user)
+
+
+def _tls(config: Config, user: ServiceUser) -> Finding:
+    from leveret.node.tls import TlsError, make_context
+
+    name = "TLS files"
+    try:
+        with user.acting():
+            make_context(config)
+    except TlsError as error:
+        text, _, advice = str(error).partition("; ")
+        if isinstance(error.__context__, PermissionError):
+            return Finding(name, PROBLEM, f"{user.name} {text}", _let_read(user))
+        return Finding(name, PROBLEM, text, advice)
+    except OSError as error:
+        return _unknown(name, user, error)
+    return Finding(name, OK, f"{user.name} can use the certificate and the key")
+
+
+def _password(path: str, user: ServiceUser) -> Finding:
+    name = "password file"
+    try:
+        with user.acting():
+            Path(path).read_bytes()
+    except OSError as error:
+        if error.filename is None:
+            return _unknown(name, user, error)
+        advice = _let_read(user) if isinstance(error, PermissionError) else "check cluster-password-file"
+        return Finding(name, PROBLEM, f"{user.name} cannot read {path}: {error.strerror}", advice)
+    return Finding(name, OK, f"{user.name} can read {path}")
+
+
+def _let_read(user: ServiceUser) -> str:
+    return f"let {user.name} read it with chgrp and chmod 640, and enter the directories above it"
+
+
+def _unknown(name: str, user: ServiceUser, error: OSError) -> Finding:
+    return Finding(name, OK, f"unknown: root cannot take the rights of {user.name} here: {error.strerror}")
+
+
+def _secret(name: str, path: str, user: ServiceUser) -> Iterator[Finding]:
+    """A warning if users other than the one who runs the broker can read a file. Root can read every file."""
+    with contextlib.suppress(OSError):
+        found = os.stat(path)
+        if found.st_mode & stat.S_IROTH:
+            yield Finding(name, WARNING, f"every user can read {path}", f"run `chmod o-rwx {path}`")
+        elif found.st_mode & stat.S_IRGRP and found.st_gid not in (0, *user.groups):
+            text = f"a group that {user.name} is not in can read {path}"
+            yield Finding(name, WARNING, text, f"run `chmod g-rwx {path}`")
+        elif user.is_guess and found.st_uid == 0 and not (found.st_mode & stat.S_IRGRP and found.st_gid):
+            advice = f"if the service has a user of its own, let it read {path} with chgrp and chmod 640"
+            yield Finding(name, WARNING, f"only root can read {path}", advice)
 
 
 def guest(config: Config, has_guest: bool | None) -> Finding:

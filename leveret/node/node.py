@@ -7,6 +7,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -285,10 +286,13 @@ class Node:
     async def stop(self, patience_s: float = SHUTDOWN_S) -> None:
         """Close connections with 320, commit pending changes, release all resources.
 
-        patience_s: seconds that clients may take to answer.
+        patience_s: seconds that clients may take to answer. A failure of one step is logged; the other steps follow.
         """
-        self.stop_listening()
-        await self.driver.shut_down("broker forced connection closure with reason 'shutdown'", patience_s)
+        _attempt("stop listening", self.stop_listening)
+        try:
+            await self.driver.shut_down("broker forced connection closure with reason 'shutdown'", patience_s)
+        except Exception as error:
+            _report("close the connections", error)
         self._release()
 
     def stop_listening(self) -> None:
@@ -298,21 +302,22 @@ class Node:
         self._guests.close()
 
     def _release(self) -> None:
-        self.stop_listening()
-        self._control.close()
-        self._api.close()
+        """Release everything. A failure of one step is logged; the other steps follow, so that the log is closed."""
+        _attempt("stop listening", self.stop_listening)
+        _attempt("close the control socket", self._control.close)
+        _attempt("close the HTTP API", self._api.close)
         if self._store_monitor is not None:
-            self._store_monitor.stop()
+            _attempt("stop the monitor of the store", self._store_monitor.stop)
         for monitor in self._monitors:
-            monitor.stop()
+            _attempt(f"stop the {type(monitor).__name__}", monitor.stop)
         if self._control_path is not None:
-            control_path.unbind(self._control_path, self._directory)
-        self.broker.finish()
-        self._log.close()
+            _attempt("remove the control socket", partial(control_path.unbind, self._control_path, self._directory))
+        _attempt("finish the background jobs", self.broker.finish)
+        _attempt("close the log", self._log.close)
         if self._recording is not None:
-            self._recording.close()
+            _attempt("close the recording", self._recording.close)
         if self._telemetry is not None:
-            self._telemetry.close()
+            _attempt("close the telemetry", self._telemetry.close)
 
     async def _open_control(self) -> None:
         """Open the control socket. Raises: StartError if --control is set and it cannot be opened."""
@@ -423,6 +428,21 @@ def _open_log(directory: Path, wake: Callable[[], None]) -> ChunkLog:
 
 def _do_nothing() -> None:
     pass
+
+
+def _attempt(what: str, step: Callable[[], None]) -> None:
+    """Take a step of the end. what: follows `cannot`. A failure is logged in one line."""
+    try:
+        step()
+    except Exception as error:
+        _report(what, error)
+
+
+def _report(what: str, error: Exception) -> None:
+    if isinstance(error, control_path.ControlError):
+        log.warning("%s; the next start replaces it", error)
+    else:
+        log.error("while stopping, cannot %s: %s", what, str(error) or type(error).__name__)
 
 
 def _is_persisted(verb: str) -> bool:

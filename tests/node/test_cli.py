@@ -332,7 +332,11 @@ def test_reading_what_is_not_there_makes_nothing(data: Path) -> None:
 @pytest.mark.parametrize("arguments", [("users", "add", "bob", "secret"), ("vhosts", "add", "v"), ("users", "list")])
 def test_no_data_is_made_where_nobody_has_named_a_place(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     text = refused(process(*arguments, prepare=lambda: os.chdir(tmp_path)))
-    assert text.startswith("there is no data and no broker in 'leveret-data' here; name a broker with --data-dir")
+    assert text == (
+        "there is no data and no broker in 'leveret-data' here; name a broker with --data-dir, --control or --url, or "
+        "start one with `leveret serve`. A broker without a data directory (--memory, --cluster) needs --url, or "
+        "--control if it was started with --control"
+    )
     assert list(tmp_path.iterdir()) == []
     if arguments[1] == "add":
         good(process(*arguments, "--data-dir", "leveret-data", prepare=lambda: os.chdir(tmp_path)))

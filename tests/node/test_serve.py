@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pika
@@ -19,6 +21,16 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
+from leveret.node import control_path
+from leveret.node.api import Api
+from leveret.node.config import Config
+from leveret.node.monitors.disk import DiskMonitor
+from leveret.node.monitors.loop_lag import LagMonitor
+from leveret.node.node import Node
+from leveret.server.control_socket import ControlSocket
+from leveret.server.driver import Driver
+from leveret.server.listener import Listener
+from leveret.store.rescue.salvage import open_database
 from tests.brokers.process import Server, free_port
 from tests.clients.command_line import process
 from tests.clients.waiting import eventually
@@ -255,3 +267,41 @@ def test_a_log_entry_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     lines = [line for line in capfd.readouterr().err.splitlines() if "forged" in line]
     assert len(lines) == 1
     assert r"guest\n2026-01-01 ERROR forged\x1b[31m" in lines[0]
+
+
+@pytest.mark.parametrize("failure", [PermissionError(13, "Permission denied"), RuntimeError(), ValueError("wrong")])
+def test_a_failure_while_stopping_keeps_nothing_else_from_being_closed(
+    failure: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    steps = [(ControlSocket, "close"), (Api, "close"), (Listener, "close"), (DiskMonitor, "stop"), (LagMonitor, "stop")]
+
+    async def live() -> None:
+        node = Node(Config(port=0, management_port=0, data_dir=str(tmp_path / "data")))
+        await node.start()
+        for owner, name in steps:
+            monkeypatch.setattr(owner, name, failing(getattr(owner, name)))
+        monkeypatch.setattr(Driver, "shut_down", shut_down)
+        monkeypatch.setattr(control_path, "unbind", failing(control_path.unbind))
+        await node.stop()
+
+    async def shut_down(*_: object) -> None:
+        raise failure
+
+    def failing(step: Callable[..., object]) -> Callable[..., object]:
+        def fail(*arguments: object) -> None:
+            step(*arguments)
+            raise failure
+
+        return fail
+
+    asyncio.run(live())
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(told) == 8  # it stops listening twice
+    assert not any(record.exc_info for record in caplog.records)
+    for line in told:
+        assert line.startswith("while stopping, cannot ")
+        assert line.endswith(f": {failure}" if str(failure) else ": RuntimeError")
+    store = open_database(tmp_path / "data")
+    was_clean = store.was_clean
+    store.close(None)
+    assert was_clean

@@ -99,6 +99,18 @@ def test_the_page_is_what_the_generator_makes(tmp_path: Path) -> None:
     assert page.read_text() == (ROOT / "docs" / "settings.md").read_text(), "run `make settings`"
 
 
+def test_the_examples_of_the_page(file: Path) -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    examples = re.findall(r"in the file `(([a-z-]+) = [^`]+)`", page)
+    assert [name for _, name in examples] == [name for name in OPTIONS if name != "config"]
+    for example, _ in examples:
+        needs_others = 'tls-certificate = "x"\ntls-ca = "x"\n' if example.startswith(("tls-", "management-tls")) else ""
+        needs_others += 'cluster = "postgresql://h/d"\n' if example.startswith("cluster-") else ""
+        others = "".join(line for line in needs_others.splitlines(True) if line.split()[0] != example.split()[0])
+        read(file, others + example)
+    assert len({example.split(" = ")[1] for example, name in examples if name.endswith("port")}) == 4
+
+
 def test_links_of_the_page() -> None:
     for declared in OPTIONS.values():
         name, _, anchor = declared.setting.see.partition("#")

@@ -15,8 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
+from leveret.node.config import Config
+from leveret.node.doctor import files
 from leveret.store.files import make_anew, replacing
+from leveret.store.rescue.salvage import open_database
 from tests.brokers.process import Server
 from tests.clients.command_line import good, leveret, process, refused, surroundings
 
@@ -289,6 +293,38 @@ def test_root_administers_the_broker_of_another_user(foreign: Path) -> None:
         assert broker.wait(60) == 0
 
 
+@as_root
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="this needs setpriv")
+def test_a_directory_that_was_taken_from_its_broker(data: Path, place: Path) -> None:
+    """The stop says what it cannot remove, and closes the data properly."""
+    log = place / "log"
+    powers = "-dac_override,-dac_read_search"  # without them, the rights of files apply to root too
+    command = ["setpriv", f"--bounding-set={powers}", f"--inh-caps={powers}", sys.executable, "-m", "leveret", "serve"]
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            [*command, "--port", "0", "--management-port", "off", "--data-dir", str(data)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as broker,
+    ):
+        assert broker.stdout is not None
+        assert "ready on" in broker.stdout.readline()
+        os.chown(data, NOBODY, NOBODY)
+        data.chmod(0o755)
+        broker.terminate()
+        assert broker.wait(60) == 0
+    said = f"cannot remove {data / 'control.sock'}: Permission denied; the next start replaces it"
+    (line,) = log.read_text().splitlines()
+    assert line.endswith(said)
+    os.chown(data, 0, 0)
+    store = open_database(data)
+    was_clean = store.was_clean
+    store.close(None)
+    assert was_clean
+
+
 def test_a_directory_that_everybody_may_write_to(data: Path) -> None:
     data.chmod(0o777)
     told = process("serve", "--port", "0", "--data-dir", str(data))
@@ -374,3 +410,73 @@ def test_a_pointer_that_leads_nowhere(content: bytes | None, data: Path) -> None
     else:
         (data / "control.path").write_bytes(content)
     good(leveret("users", "list", "--data-dir", str(data)))
+
+
+# -- files that the broker needs
+
+
+@as_root
+def test_the_doctor_reads_the_files_of_tls_as_the_owner_of_the_data(foreign: Path, place: Path) -> None:
+    certificate, key = place / "cert.pem", place / "key.pem"
+    issued = trustme.CA().issue_cert("localhost")
+    issued.cert_chain_pems[0].write_to_path(str(certificate))
+    issued.private_key_pem.write_to_path(str(key))
+    certificate.chmod(0o644)
+    options = {"LEVERET_TLS_CERTIFICATE": str(certificate), "LEVERET_TLS_KEY": str(key)}
+    fine = "the user 'nobody' can use the certificate and the key"
+    kept = f"the user 'nobody' cannot read {key}: Permission denied"
+    group, other = 12_345, f"a group that the user 'nobody' is not in can read {key}"
+    for owner, of_group, rights, status, text, warning in (
+        (0, 0, 0o640, "problem", kept, ""),
+        (0, NOBODY, 0o640, "ok", fine, ""),
+        (NOBODY, 0, 0o640, "ok", fine, ""),
+        (NOBODY, NOBODY, 0o600, "ok", fine, ""),
+        (NOBODY, group, 0o640, "ok", fine, other),
+        (0, 0, 0o644, "ok", fine, f"every user can read {key}"),
+    ):
+        os.chown(key, owner, of_group)
+        key.chmod(rights)
+        found = diagnosed(foreign, **options)
+        assert (found["TLS files"]["status"], found["TLS files"]["text"]) == (status, text)
+        assert found.get("TLS key", {"text": ""})["text"] == warning
+    key.chmod(0o600)
+    absent = diagnosed(place / "absent", **options)
+    assert (absent["TLS files"]["status"], absent["TLS key"]["text"]) == ("ok", f"only root can read {key}")
+    os.chown(key, NOBODY, NOBODY)
+    hidden = place / "hidden"
+    hidden.mkdir(0o700)
+    key.rename(hidden / "key.pem")
+    found = diagnosed(foreign, **{**options, "LEVERET_TLS_KEY": str(hidden / "key.pem")})
+    assert found["TLS files"]["status"] == "problem"
+    assert "enter the directories above it" in found["TLS files"]["advice"]
+
+
+@as_root
+def test_the_doctor_reads_the_password_file_as_the_owner_of_the_data(foreign: Path, place: Path) -> None:
+    file = place / "password"
+    file.write_text("secret\n")
+    for rights, texts in (
+        (0o640, [f"the user 'nobody' cannot read {file}: Permission denied"]),
+        (0o644, [f"the user 'nobody' can read {file}", f"every user can read {file}"]),
+    ):
+        file.chmod(rights)
+        config = Config(data_dir=str(foreign), cluster="postgresql://u@h/d", cluster_password_file=str(file))
+        assert [each.text for each in files(config, None)] == texts
+    file.unlink()
+    assert [each.advice for each in files(config, None)] == ["check cluster-password-file"]
+    assert (os.geteuid(), os.getegid()) == (0, 0)
+
+
+def diagnosed(data: Path, **env: str) -> dict[str, dict[str, str]]:
+    """What the doctor finds, by check."""
+    result = process(
+        "doctor",
+        "--json",
+        "--data-dir",
+        str(data),
+        LEVERET_PORT="0",
+        LEVERET_MANAGEMENT_PORT="off",
+        prepare=None,
+        **env,
+    )
+    return {each["check"]: each for each in json.loads(result.stdout)}

@@ -191,8 +191,8 @@ def _directory(data_dir: str | None, config: Config) -> Path:
     if not is_named and not os.path.exists(directory):  # create no data in an unnamed place
         refuse(
             f"there is no data and no broker in '{directory}' here; name a broker with --data-dir, --control or --url, "
-            "or start one with `leveret serve`. "
-            "Commands that change something create the directory given with --data-dir"
+            "or start one with `leveret serve`. A broker without a data directory (--memory, --cluster) needs --url, "
+            "or --control if it was started with --control"
         )
     _check_trust(directory, is_named, config)
     return directory
