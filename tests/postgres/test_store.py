@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -300,8 +301,14 @@ def test_messages_are_fetched_while_the_loop_goes_on(database_url: str) -> None:
     wanted = first.positions() + second.positions()
     with pytest.raises(NotHereYet):
         node.log.fetch(1, wanted)
-    node.wait(lambda: len(node.heard.fetched) >= 2)
-    found = node.log.fetch(1, wanted)
+    found: list[Recovered] = []
+
+    def are_here() -> bool:
+        with contextlib.suppress(NotHereYet):
+            found.extend(node.log.fetch(1, wanted))
+        return bool(found)
+
+    node.wait(lambda: node.heard.fetched and are_here())
     assert [(each.position, each.counts) for each in found] == [(each, 3 * (each == 5)) for each in range(1, 21)]
     with pytest.raises(NotHereYet):  # it is read again, as rows may have changed
         node.log.fetch(1, wanted)

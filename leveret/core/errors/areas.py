@@ -12,6 +12,7 @@ AREAS: Final = {
     "alarms": "alarms, which block publishers",
     "api": "the HTTP API",
     "broker": "queues and exchanges, and failures in them",
+    "cluster": "the database of a cluster, and the nodes that use it",
     "connection": "clients: logins, refusals, errors",
     "control": "the control socket",
     "lag": "turns of the event loop that take long",
