@@ -44,6 +44,7 @@ SETTINGS = {
     "max_connections": "100",
     "max_wal_size": "256MB",
     "min_wal_size": "32MB",
+    "wal_keep_size": "1GB",  # so that a standby that was away finds what it has missed
     "wal_retrieve_retry_interval": "200ms",  # so that a standby is back soon
     "dynamic_shared_memory_type": "mmap",  # in the directory, where a killed server leaves nothing for others
     "jit": "off",
