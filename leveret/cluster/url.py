@@ -20,8 +20,8 @@ PORT: Final = 5432
 MAX_PORT: Final = 65_535
 SECRETS: Final = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 WAYS: Final = (
-    "put it into a file and name that with --password-file or LEVERET_CLUSTER_PASSWORD_FILE, "
-    "or use LEVERET_CLUSTER_PASSWORD or ~/.pgpass"
+    "put it into a file and name that with LEVERET_CLUSTER_PASSWORD_FILE or --password-file "
+    "(`leveret serve`: --cluster-password-file), or use LEVERET_CLUSTER_PASSWORD or ~/.pgpass"
 )
 
 
