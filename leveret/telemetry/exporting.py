@@ -51,9 +51,9 @@ class Overheard(logging.Handler):
         said = record.getMessage().rstrip(".") + (f": {reason}" if reason is not None else "")
         log.warning("OpenTelemetry: %s; further messages of this kind may not be logged", said)
 
-    def listen(self, at_once: bool) -> None:
-        """Turn the loggers on again; unless at_once, only if no message was logged for a while."""
-        if at_once or monotonic() - self._told_s > QUIET_S:
+    def listen(self, immediately: bool) -> None:
+        """Turn the loggers on again; unless immediately, only if no message was logged for a while."""
+        if immediately or monotonic() - self._told_s > QUIET_S:
             while self._turned_off:
                 self._turned_off.pop().setLevel(logging.NOTSET)
 
