@@ -35,7 +35,12 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".txt": "text/plain; charset=utf-8",
 }
 FOR_GOOD: Final = "public, max-age=31536000, immutable"
-IMPORT_MAP: Final = re.compile(rb'<script type="importmap">(.*?)</script>', re.DOTALL)
+STYLES: Final = "all.css"  # the style sheets in one file: each file costs the browser time before its first rendering
+SHEETS: Final = (
+    *(f"css/{name}.css" for name in ("tokens", "base", "components", "pages", "admin", "playground")),
+    *("css/messages.css", "css/topology.css", "vendor/uplot.css"),
+)
+INLINE_SCRIPT: Final = re.compile(rb'<script(?: type="importmap")?>(.*?)</script>', re.DOTALL)
 BASE: Final = b"{base}"  # placeholder in the page for the URL of the files
 PREFIX: Final = b"{prefix}"
 
@@ -114,11 +119,10 @@ class WebUi:
         """A file by its path, None if it does not exist."""
         found = self._files.get(path)
         if found is None:
-            where = self._folder / path
-            media_type = MEDIA_TYPES.get(where.suffix)
-            if media_type is None or ".." in where.parts or not where.is_file():
+            version = self._version
+            media_type = MEDIA_TYPES.get(Path(path).suffix)
+            if media_type is None or (plain := self._read(path)) is None:
                 return None
-            version, plain = self._version, where.read_bytes()
             if path == INDEX:
                 base = f"{self._prefix}/ui/{version}"
                 plain = plain.replace(BASE, base.encode()).replace(PREFIX, self._prefix.encode())
@@ -128,10 +132,17 @@ class WebUi:
                 self._files[path] = found
         return found
 
+    def _read(self, path: str) -> bytes | None:
+        """The content of a file by its path, None if it does not exist."""
+        if path == STYLES:
+            return b"\n".join((self._folder / each).read_bytes() for each in SHEETS)
+        where = self._folder / path
+        return where.read_bytes() if ".." not in where.parts and where.is_file() else None
+
 
 def policy(page: bytes) -> str:
-    """The Content-Security-Policy of a page: allows the files, and the import map in the page."""
-    hashes = [hashlib.sha256(text).digest() for text in IMPORT_MAP.findall(page)]
+    """The Content-Security-Policy of a page: allows the files, and the scripts in the page."""
+    hashes = [hashlib.sha256(text).digest() for text in INLINE_SCRIPT.findall(page)]
     scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in hashes)
     return (
         f"default-src 'self'; script-src 'self' {scripts}; img-src 'self' data: blob:; object-src 'none'; "

@@ -14,7 +14,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from leveret.api.ui import FOLDER, LOOK_S, WebUi
+from leveret.api.ui import FOLDER, LOOK_S, SHEETS, STYLES, WebUi
 from tests.api.http import Http
 from tests.api.place import Started
 
@@ -46,10 +46,12 @@ def test_the_page_is_for_anybody_and_is_looked_at_each_time(nobody: Http) -> Non
 
 def test_only_what_is_ours_may_run(nobody: Http) -> None:
     page = nobody.ask("GET", "/")
-    (text,) = re.findall(rb'<script type="importmap">(.*?)</script>', page.body, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(text).digest()).decode()
+    early, imports = re.findall(rb'<script(?: type="importmap")?>(.*?)</script>', page.body, re.DOTALL)
+    assert b"fetch" in early
+    assert b"imports" in imports
+    known = (base64.b64encode(hashlib.sha256(text).digest()).decode() for text in (early, imports))
     policy = page.headers["content-security-policy"]
-    assert f"script-src 'self' 'sha256-{digest}';" in policy
+    assert "script-src 'self' {};".format(" ".join(f"'sha256-{digest}'" for digest in known)) in policy
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
 
@@ -139,7 +141,8 @@ def test_all_of_it_is_small() -> None:
     everything = {path for suffix in (".js", ".css", ".html", ".py", ".svg") for path in files(suffix)}
     assert packed(everything) < MOST
     page = (FOLDER / "index.html").read_text()
-    first = {FOLDER / name for name in re.findall(r'(?:href|src)="\{base\}/([^"]+)"', page)}
+    named = set(re.findall(r'(?:href|src)="\{base\}/([^"]+)"', page))
+    first = {FOLDER / name for name in named - {STYLES} | set(SHEETS)}
     assert packed(first | {FOLDER / "index.html", FOLDER / "vendor" / "uplot.js"}) < MOST_FIRST
 
 
@@ -157,7 +160,15 @@ def test_every_module_that_is_imported_is_there() -> None:
             else:
                 assert name in mapped, f"{path.name} imports {name}"
     for name in re.findall(r'\{base\}/([^"]+)"', page):
-        assert (FOLDER / name).is_file(), name
+        assert name == STYLES or (FOLDER / name).is_file(), name
+
+
+def test_the_style_sheets_come_as_one_file(nobody: Http) -> None:
+    now = version(nobody.ask("GET", "/").body)
+    styles = nobody.ask("GET", f"/ui/{now}/{STYLES}").expect(200)
+    assert styles.headers["content-type"] == "text/css; charset=utf-8"
+    for sheet in files(".css"):
+        assert sheet.read_bytes() in styles.body, sheet
 
 
 def imported(path: Path, mapped: dict[str, Path]) -> set[Path]:
@@ -177,7 +188,7 @@ def imported(path: Path, mapped: dict[str, Path]) -> set[Path]:
 def test_what_the_first_page_needs_is_loaded_at_once() -> None:
     page = (FOLDER / "index.html").read_text()
     mapped = {name: FOLDER / where for name, where in re.findall(r'"([^"]+)": "\{base\}/([^"]+)"', page)}
-    scripts = {FOLDER / name for name in re.findall(r'<script type="module"(?: async)? src="\{base\}/([^"]+)"', page)}
-    loaded = {FOLDER / name for name in re.findall(r'<link rel="modulepreload" href="\{base\}/([^"]+)"', page)}
+    scripts = {FOLDER / name for name in re.findall(r'<script type="module" src="\{base\}/([^"]+)"', page)}
+    loaded = {FOLDER / name for name in re.findall(r'<link rel="modulepreload"[^>]* href="\{base\}/([^"]+)"', page)}
     first = (FOLDER / "js" / "main.js", FOLDER / "js" / "pages" / "overview.js")
     assert loaded | scripts == set.union(*(imported(path, mapped) for path in first))

@@ -1,6 +1,5 @@
 /** The HTTP API, the only way to the broker. Every failure is an ApiError with the reason. */
 import { signal } from "@preact/signals";
-import { whoHasLoggedIn } from "./early.js";
 
 const PREFIX = document.querySelector('meta[name="leveret-prefix"]').content;
 const API = `${PREFIX}/api/`;
@@ -127,18 +126,30 @@ export async function* lines(method, where, options) {
   }
 }
 
-let early = whoHasLoggedIn;
+let early = window.early;  // what the page requested before this module was loaded
+let overview = null;  // {url, data} of the overview that the page requested
 
 /** Read the session of the logged-in user. Raises: ApiError with status 0. */
 export async function resume() {
-  const answer = await early;
-  early = null;
+  const answer = await early?.session;
   try {
     session.value = answer?.ok ? await answer.json() : await get("leveret/session");
+    const first = await early?.overview;
+    if (first?.ok) overview = { url: address("overview", early.query), data: await first.json() };
   } catch (error) {
     if (error.status === 0) throw error;
     session.value = null;
+  } finally {
+    early = null;
   }
+}
+
+/** The answer to a path if the page requested it before its modules were loaded, else undefined. Each is given once. */
+export function foreseen(where, query) {
+  if (overview?.url !== address(where, query)) return undefined;
+  const { data } = overview;
+  overview = null;
+  return data;
 }
 
 /** Raises: ApiError. */

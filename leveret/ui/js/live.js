@@ -3,10 +3,11 @@
  * requests nothing. If the broker cannot be reached, old data stays, and `lostAt` has the time of the last contact.
  */
 import { signal } from "@preact/signals";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { ApiError, addressOf, get, hasExpired, resume, session } from "./api.js";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { ApiError, addressOf, foreseen, get, hasExpired, resume, session } from "./api.js";
 
 const AGAIN_MS = 2000;  // time before reconnecting to the broker
+const FRESH_MS = 1000;  // data that the page requested itself is not requested again for this time
 const SHARE = 25;  // requests of a page may take 1/SHARE of the time
 const QUIET_MS = 15000;  // a hidden tab stays connected for this time
 
@@ -76,14 +77,17 @@ export function follow() {
  */
 export function useLive(where, query, { isStill = false } = {}) {
   const key = where === null ? null : `${where}?${JSON.stringify(query ?? {})}`;
-  const [state, setState] = useState({ key: null, where: null, data: undefined, error: null, at: 0 });
+  const [state, setState] = useState(() => {
+    const data = key === null ? undefined : foreseen(where, query);
+    return data ? { key, where, data, error: null, at: Date.now() } : { key: null, where: null, data: undefined, error: null, at: 0 };
+  });
   const asked = useRef({ reload: () => {} });
 
-  useLayoutEffect(() => {  // requests before the browser paints
+  useEffect(() => {
     if (key === null) return undefined;
     const abort = new AbortController();
     let isAsking = false;
-    let notBefore = 0;
+    let notBefore = state.key === key ? performance.now() + FRESH_MS : 0;
 
     async function load() {
       if (isAsking || document.hidden) return;
@@ -103,7 +107,7 @@ export function useLive(where, query, { isStill = false } = {}) {
     }
 
     asked.current.reload = load;
-    load();
+    if (performance.now() >= notBefore) load();
     const stop = isStill ? () => {} : pulse.subscribe(() => performance.now() >= notBefore && load());
     return () => {
       abort.abort();

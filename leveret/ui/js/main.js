@@ -84,7 +84,9 @@ async function begin() {
   const first = route.value.names[0] ?? "";
   const nothing = () => {};  // App and Page try again, and say what is wrong
   await Promise.all([resume().catch(nothing), PAGES[first]?.().then((module) => (pages[first] = module.default), nothing)]);
-  render(html`<${App} />`, document.getElementById("app"));
+  const place = document.getElementById("app");
+  place.replaceChildren();
+  render(html`<${App} />`, place);
 }
 
 follow();

@@ -13,7 +13,6 @@ import { history, levels, rates } from "../samples.js";
 
 const MOST = 8;  // problems that are listed before "All of them"
 const COLUMNS = FIELDS.join(",");
-const OVERVIEW = "message_stats,queue_totals,object_totals,product_name,product_version,node";
 const NODE = "name,uptime,mem_used,mem_used_details,mem_limit,mem_alarm,disk_free,disk_free_limit,disk_free_alarm";
 
 /** Problems, worst first: [{level, text, name, to}]. */
@@ -49,7 +48,7 @@ function verdict(found) {
 }
 
 export default function Overview() {
-  const overview = useLive("overview", { columns: OVERVIEW, ...history() });
+  const overview = useLive("overview", window.early.query);
   const queues = useLive("queues", { columns: COLUMNS });
   const ways = useWays();
   const ages = useLive("leveret/ages");
