@@ -9,24 +9,48 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, LiteralString
 
+from leveret.cluster.schema import SHARDS
 from leveret.store.chunk import Counts, Place, pack
 from leveret.store.group import Group
 from leveret.store.rows import pack_counts, pack_places
-from leveret.store.shards import chunk_number, shard_of_chunk
+from leveret.store.shards import chunk_number, shard_of_chunk, shard_of_queue
 
 FENCE: Final = "fence AS (SELECT 1 FROM nodes WHERE id = %b::bigint AND alive AND session = %b::bigint FOR SHARE)"
+NODE: Final = object()
+"""Stands for the id of the node among the values of a statement."""
+
 KEYS: Final = "%b::int[], %b::bigint[]"
 """Shards and numbers of chunks."""
 
-DEFINE: Final = (
-    "changed AS (UPDATE revision SET value = value + %b::bigint FROM fence RETURNING value - %b::bigint AS before)",
-    "defined AS (INSERT INTO definitions (kind, key, value, revision, place) "
+CHANGE: Final = (
+    "changed AS (UPDATE revision SET value = value + %b::bigint FROM fence "
+    "RETURNING value - %b::bigint AS before, revision.value AS after)"
+)
+"""Locks the counter, so that the changes of all nodes become visible in the order of their revisions."""
+
+PUT: Final = (
+    "INSERT INTO definitions (kind, key, value, revision, place) "
     "SELECT d.kind, d.key, d.value, changed.before + d.number, changed.before + d.number FROM changed, "
-    "unnest(%b::text[], %b::bytea[], %b::bytea[]) WITH ORDINALITY d(kind, key, value, number) "
+    "unnest(%b::text[], %b::bytea[], %b::bytea[], %b::bigint[]) d(kind, key, value, number) "
     "ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value, revision = excluded.revision, "
-    "place = CASE WHEN definitions.value IS NULL THEN excluded.place ELSE definitions.place END)",
+    "place = CASE WHEN definitions.value IS NULL THEN excluded.place ELSE definitions.place END"
 )
 """An existing definition keeps its place: others that were made after it may need it."""
+
+DEFINE: Final = f"defined AS ({PUT})"
+CREATE: Final = f"created AS ({PUT} WHERE definitions.value IS NULL RETURNING 1)"
+NOTIFY: Final = "pg_notify('leveret', changed.after::text)"
+"""The name of the channel on which nodes listen for new definitions."""
+
+MOVE: Final = (
+    "moved AS (UPDATE shards SET node = m.node, is_clean = true FROM fence, unnest(%b::int[], %b::bigint[]) m(s, node) "
+    "WHERE shards.shard = m.s AND shards.node = %b::bigint)"
+)
+MARK: Final = (
+    "marked AS (INSERT INTO delivered (shard, queue, position) "
+    "SELECT m.* FROM fence, unnest(%b::int[], %b::bigint[], %b::bigint[]) m "
+    "ON CONFLICT (shard, queue) DO UPDATE SET position = excluded.position)"
+)
 
 WRITE: Final = (
     f"written AS (INSERT INTO chunks (shard, id, head, data) "
@@ -71,6 +95,8 @@ class Commit:
     rewritten: head and data of the chunks in group.sparse that exist, without what is gone.
     aside: the chunks that are set aside, which are never deleted.
     written: new chunks. removed: chunks with removals in this commit. bytes: of the new chunks.
+    created: definitions that are written only if nobody else has made them: value by kind and key.
+    is_contested: whether others may have made some of them.
     """
 
     def __init__(
@@ -83,9 +109,13 @@ class Commit:
     ) -> None:
         self.number = number
         self.bytes = 0
+        self.is_contested = False
+        self._defines = False
+        self.created: dict[tuple[str, str], bytes] = {}
         self._parts: list[LiteralString] = []
         self._values: list[object] = []
         self._define(group.definitions)
+        self._move(group.moves, group.marks)
         written = [(chunk_id, *pack(entries)) for chunk_id, entries in group.written]
         self.bytes = sum(len(head) + len(data) for _, head, data in written)
         self._add(WRITE, [each[0] for each in written], [each[1] for each in written], [each[2] for each in written])
@@ -106,16 +136,46 @@ class Commit:
         self.removed = list(gone)
 
     def statement(self, node: int, session: int) -> tuple[LiteralString, Sequence[object]]:
-        """The statement and its values. It returns whether the fence held: 1, or 0 and nothing is written."""
-        parts: LiteralString = ", ".join([FENCE, *self._parts])
-        return f"WITH {parts} SELECT count(*) FROM fence", [node, session, *self._values]
+        """The statement and its values.
 
-    def _define(self, definitions: list[tuple[str, str, bytes | None]]) -> None:
-        last = {(kind, key): value for kind, key, value in definitions}  # a row can be changed once in a statement
-        if last:
-            self._parts += DEFINE
-            kinds, keys = [kind for kind, _ in last], [encode_key(key) for _, key in last]
-            self._values += [len(last), len(last), kinds, keys, list(last.values())]
+        It returns a row: 1 if the fence held, else 0 and nothing is written; and how many of `created` were written.
+        """
+        parts: LiteralString = ", ".join([FENCE, *self._parts])
+        created: LiteralString = "(SELECT count(*) FROM created)" if self.created else "0"
+        told: LiteralString = f"(SELECT {NOTIFY} FROM changed)" if self._defines else "NULL"
+        values = [node if value is NODE else value for value in self._values]
+        return f"WITH {parts} SELECT (SELECT count(*) FROM fence), {created}, {told}", [node, session, *values]
+
+    def _define(self, definitions: list[tuple[str, str, bytes | None, bool]]) -> None:
+        last: dict[tuple[str, str], bytes | None] = {}  # a row can be changed once in a statement
+        first: dict[tuple[str, str], bool] = {}
+        for kind, key, value, is_new in definitions:
+            last[kind, key] = value
+            first.setdefault((kind, key), is_new)
+        if not last:
+            return
+        self._defines = True
+        self._parts.append(CHANGE)
+        self._values += [len(last), len(last)]
+        self.created = {of: value for of, value in last.items() if first[of] and value is not None}
+        numbered = [(*of, value, number) for number, (of, value) in enumerate(last.items(), 1)]
+        created = [row for row in numbered if (row[0], row[1]) in self.created]
+        changed = [row for row in numbered if not first[row[0], row[1]]]  # what is created and deleted again is neither
+        for part, rows in ((DEFINE, changed), (CREATE, created)):
+            if rows:
+                self._parts.append(part)
+                kinds, keys, values, numbers = (list(column) for column in zip(*rows, strict=True))
+                self._values += [kinds, [encode_key(key) for key in keys], values, numbers]
+
+    def _move(self, moves: list[tuple[int, int]], marks: dict[int, int]) -> None:
+        """Hand shards over, with the marks of what their queues have delivered."""
+        if moves:
+            self._parts.append(MOVE)
+            self._values += [[shard for shard, _ in moves], [node for _, node in moves], NODE]
+        if marks:
+            self._parts.append(MARK)
+            shards = [int(shard_of_queue(queue, SHARDS)) for queue in marks]
+            self._values += [shards, list(marks), list(marks.values())]
 
     def _add(self, part: LiteralString, chunks: list[int], *columns: list[Any], number: int | None = None) -> None:
         if chunks:

@@ -22,19 +22,18 @@ from psycopg.errors import Diagnostic
 
 from leveret.cluster.database import Connection
 from leveret.cluster.fetcher import Fetcher
+from leveret.cluster.heads import Gone, Heads, as_bytes, as_int, chunk_of, counts_of
 from leveret.cluster.membership import Membership, line
 from leveret.cluster.schema import SHARDS
-from leveret.cluster.statement import Commit, add_counts, decode_key, split
-from leveret.store.chunk import ANYWHERE, Counts, DamagedChunk, Head, parse, trim
+from leveret.cluster.statement import Commit, add_counts, decode_key, encode_key, split
+from leveret.store.chunk import Counts, DamagedChunk, Head, parse, trim
 from leveret.store.chunk_store import ChunkStore, Found, StoreError, WriteError
 from leveret.store.group import Group
-from leveret.store.rows import unpack_counts, unpack_places
-from leveret.store.shards import SHARD_BIT
+from leveret.store.rows import unpack_places
 
 AGAIN_S: Final = 0.2  # between two attempts to connect
 LEAVE_S: Final = 10.0  # a node that stops waits at most that long for its database
 VACUUM_BYTES: Final = 128 << 20  # written between two vacuums
-STEP: Final = 100  # heads of chunks that are read at once: some MB
 NUMBER_BIT: Final = 40  # the id of the node is above this bit of the number of a commit
 
 RAISE_SESSION: Final = "UPDATE nodes SET session = session + 1 WHERE id = %s AND alive RETURNING session"
@@ -44,8 +43,6 @@ CONFIRM: Final = "UPDATE beats SET beat = beat WHERE node = %s"
 CHUNKS: Final = "unnest(%b::int[], %b::bigint[]) c(s, n)"
 
 log = logging.getLogger("leveret.cluster")
-
-Gone = dict[int, set[tuple[int, int]]]  # queue ids and positions by chunk
 
 
 class PostgresStore(ChunkStore):
@@ -62,6 +59,7 @@ class PostgresStore(ChunkStore):
         self._connection: Connection = self._open()
         self._leaves_at_s = 0.0  # there is no attempt to connect after it; 0 for no limit
         self._commits = 0
+        self._heads: Heads | None = None
         self._aside: set[int] = set()
         self._noted: set[int] = set()  # at least all chunks with counts
         self._written = 0  # bytes since the last vacuum
@@ -85,57 +83,39 @@ class PostgresStore(ChunkStore):
         try:
             return self._connection.cursor(binary=True).execute(query, values).fetchall()
         except psycopg.Error as error:
-            raise StoreError(f"cannot read the database of the cluster: {line(error)}") from None
+            raise _unreadable(error) from None
 
     # -- start
 
     def definitions(self) -> list[tuple[str, str, bytes]]:
         """See ChunkStore. Raises: StoreError."""
         rows = self._rows("SELECT kind, key, value FROM definitions WHERE value IS NOT NULL ORDER BY place")
-        return [(str(kind), decode_key(_bytes(key)), _bytes(value)) for kind, key, value in rows]
+        return [(str(kind), decode_key(as_bytes(key)), as_bytes(value)) for kind, key, value in rows]
 
     def chunks(self) -> Iterator[Found]:
         """See ChunkStore. Raises: StoreError."""
-        spent: set[int] = set()
-        for shard, number, is_spent in self._rows("SELECT shard, chunk, is_spent FROM aside"):
-            self._aside.add(_id(shard, number))
-            if is_spent:
-                spent.add(_id(shard, number))
-        gone, counts = self._gone(), self._counts()
-        self._noted.update(counts)
-        self.chunk_count = _int(self._rows("SELECT count(*) FROM chunks")[0][0])
-        last: tuple[object, object] = (-1, -1)
-        query: LiteralString = (
-            "SELECT shard, id, head FROM chunks WHERE (shard, id) > (%s::int, %s::bigint) ORDER BY shard, id LIMIT %s"
-        )
-        while rows := self._rows(query, *last, STEP):
-            for shard, number, encoded in rows:
-                chunk_id = _id(shard, number)
-                try:
-                    head: Head = Head() if chunk_id in spent else parse(_bytes(encoded))
-                except DamagedChunk as damage:
-                    yield Found(chunk_id, Head(), str(damage))
-                    continue
-                head.add_counts(counts.get(chunk_id, {}))
-                head.cross_out(gone.get(chunk_id, set()) | gone.get(_id(shard, ANYWHERE), set()))
-                yield Found(chunk_id, head)
-            last = rows[-1][0], rows[-1][1]
+        heads, self._heads = self._own_heads(), None
+        self.chunk_count = heads.count
+        try:
+            for found in heads.found():
+                yield from found
+        except psycopg.Error as error:
+            raise _unreadable(error) from None
 
-    def _gone(self) -> Gone:
-        found: Gone = {}
-        for shard, number, places in self._rows("SELECT shard, chunk, places FROM gone"):
+    def _own_heads(self) -> Heads:
+        """What the shards of this node contain, as it starts. Raises: StoreError."""
+        if self._heads is None:
             try:
-                found.setdefault(_id(shard, number), set()).update(unpack_places(_bytes(places)))
-            except DamagedChunk as damage:
-                text = "the removals from chunk %s of shard %s cannot be read, so removed messages come back: %s"
-                log.error(text, number, shard, damage)
-        return found
+                self._heads = Heads(self._connection, sorted(self._member.owned))
+            except psycopg.Error as error:
+                raise _unreadable(error) from None
+            self.admit(self._heads)
+        return self._heads
 
-    def _counts(self) -> dict[int, Counts]:
-        found: dict[int, Counts] = {}
-        for shard, number, places in self._rows("SELECT shard, chunk, places FROM counts"):
-            found[_id(shard, number)] = _unpacked(places)
-        return found
+    def admit(self, heads: Heads) -> None:
+        """Know the chunks of shards that belong to this node from now on. Called in any thread."""
+        self._aside.update(heads.aside)
+        self._noted.update(heads.noted)
 
     def aside(self) -> int:
         """See ChunkStore."""
@@ -143,7 +123,7 @@ class PostgresStore(ChunkStore):
 
     def delivered(self) -> dict[int, int]:
         """See ChunkStore. Raises: StoreError."""
-        return {_int(queue): _int(position) for queue, position in self._rows("SELECT queue, position FROM delivered")}
+        return self._own_heads().marks
 
     # -- groups
 
@@ -162,7 +142,10 @@ class PostgresStore(ChunkStore):
                 log.warning("the connection to the database is lost: %s", line(error))
                 self._reconnect()
                 if commit is not None and self._has_arrived(commit):
+                    commit.is_contested = bool(commit.created)
                     break
+        if commit.is_contested:
+            group.conflicts = self._conflicts(commit)
         self._commits += 1
         self._aside.update(group.aside)
         self._noted.update(group.counts)
@@ -184,9 +167,10 @@ class PostgresStore(ChunkStore):
         self._has_warned = False
         query, values = commit.statement(self._member.node, self._member.session)
         row = self._connection.execute(query, values).fetchone()
-        if row != (1,):
+        if row is None or row[0] != 1:
             self._member.lose("another node has taken its place")
             raise WriteError("this node does not belong to the cluster any more")
+        commit.is_contested = row[1] != len(commit.created)
         self._make_certain()
 
     def _make_certain(self) -> None:
@@ -206,7 +190,7 @@ class PostgresStore(ChunkStore):
                 if row is None:
                     self._member.lose("another node has declared it dead")
                     raise WriteError("this node does not belong to the cluster any more")
-                self._member.session = _int(row[0])
+                self._member.session = as_int(row[0])
                 self._make_certain()
                 log.warning("connected to the database again")
                 return
@@ -232,13 +216,30 @@ class PostgresStore(ChunkStore):
             return self._has_arrived(commit)
         return False
 
+    def _conflicts(self, commit: Commit) -> list[tuple[str, str, bytes]]:
+        """Kind, key and value of the definitions that other nodes have created before this one. Raises: WriteError."""
+        wanted = commit.created
+        query: LiteralString = (
+            "SELECT d.kind, d.key, d.value FROM definitions d JOIN unnest(%b::text[], %b::bytea[]) w(kind, key) "
+            "ON w.kind = d.kind AND w.key = d.key WHERE d.value IS NOT NULL"
+        )
+        names = [kind for kind, _ in wanted], [encode_key(key) for _, key in wanted]
+        while True:
+            try:
+                rows = self._connection.cursor(binary=True).execute(query, names).fetchall()
+            except psycopg.Error:
+                self._reconnect()
+                continue
+            found = [(str(kind), decode_key(as_bytes(key)), as_bytes(value)) for kind, key, value in rows]
+            return [(kind, key, value) for kind, key, value in found if value != wanted[kind, key]]
+
     def _read_counts(self, chunks: list[int]) -> dict[int, Counts]:
         """The counts noted of chunks. Raises: psycopg.Error."""
         if not chunks:
             return {}
         query: LiteralString = f"SELECT shard, chunk, places FROM counts JOIN {CHUNKS} ON shard = s AND chunk = n"
         rows = self._connection.cursor(binary=True).execute(query, split(chunks)).fetchall()
-        return {_id(shard, number): _unpacked(places) for shard, number, places in rows}
+        return {chunk_of(shard, number): counts_of(places) for shard, number, places in rows}
 
     def _rewritten(self, group: Group, counts: dict[int, Counts]) -> dict[int, tuple[bytes, bytes]]:
         """Sparse chunks without what is gone, with all counts; one that cannot be read is set aside.
@@ -255,7 +256,7 @@ class PostgresStore(ChunkStore):
                 f"SELECT shard, chunk, places FROM gone JOIN {CHUNKS} ON shard = s AND chunk = n", split(sparse)
             ).fetchall()
             for shard, number, places in rows:
-                gone.setdefault(_id(shard, number), set()).update(unpack_places(_bytes(places)))
+                gone.setdefault(chunk_of(shard, number), set()).update(unpack_places(as_bytes(places)))
             for chunk, writer in group.gone.items():
                 if chunk in group.sparse:
                     gone.setdefault(chunk, set()).update(_pairs(writer.getvalue()))
@@ -265,15 +266,15 @@ class PostgresStore(ChunkStore):
         found: dict[int, tuple[bytes, bytes]] = {}
         query = f"SELECT shard, id, head, data FROM chunks JOIN {CHUNKS} ON shard = s AND id = n"
         for shard, number, encoded, data in cursor.execute(query, split(sparse)).fetchall():
-            chunk_id = _id(shard, number)
+            chunk = chunk_of(shard, number)
             try:
-                head: Head = parse(_bytes(encoded))
-                head.cross_out(gone.get(chunk_id, set()))
-                head.add_counts(counts.get(chunk_id, {}))
-                found[chunk_id] = trim(head, _bytes(data))
+                head: Head = parse(as_bytes(encoded))
+                head.cross_out(gone.get(chunk, set()))
+                head.add_counts(counts.get(chunk, {}))
+                found[chunk] = trim(head, as_bytes(data))
             except DamagedChunk as damage:
-                log.error("chunk %d cannot be read any more, and is set aside: %s", chunk_id, damage)
-                group.aside[chunk_id] = str(damage)
+                log.error("chunk %d cannot be read any more, and is set aside: %s", chunk, damage)
+                group.aside[chunk] = str(damage)
         return found
 
     def tidy(self, is_idle: bool) -> bool:
@@ -315,27 +316,8 @@ class PostgresStore(ChunkStore):
             self._connection.close()
 
 
-def _id(shard: object, number: object) -> int:
-    """The id of a chunk."""
-    return _int(shard) << SHARD_BIT | _int(number)
-
-
-def _int(value: object) -> int:
-    assert isinstance(value, int)
-    return value
-
-
-def _bytes(value: object) -> bytes:
-    assert isinstance(value, bytes)
-    return value
-
-
-def _unpacked(places: object) -> Counts:
-    try:
-        return unpack_counts(_bytes(places))
-    except DamagedChunk as damage:
-        log.error("delivery counts of messages cannot be read: %s", damage)
-        return {}
+def _unreadable(error: psycopg.Error) -> StoreError:
+    return StoreError(f"cannot read the database of the cluster: {line(error)}")
 
 
 def _pairs(places: bytes) -> list[tuple[int, int]]:

@@ -1,0 +1,95 @@
+"""Feed: the changes of definitions that all nodes have written, in the order of their revisions."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Final
+
+import psycopg
+
+from leveret.cluster.database import Connection
+from leveret.cluster.heads import as_bytes, as_int
+from leveret.cluster.membership import line
+from leveret.cluster.statement import decode_key
+from leveret.store.chunk_store import StoreError
+
+POLL_S: Final = 1.0  # a change arrives within that time if the database has told nothing of it
+AGAIN_S: Final = 0.2  # between two attempts to connect
+STEP: Final = 1000  # changes that are read at once
+LISTEN: Final = "LISTEN leveret"
+READ: Final = (
+    f"SELECT kind, key, value, revision FROM definitions WHERE revision > %b::bigint ORDER BY revision LIMIT {STEP}"
+)
+
+log = logging.getLogger("leveret.cluster")
+
+Change = tuple[str, str, bytes | None]
+"""Kind, key and value of a definition; None if it is deleted."""
+
+
+class Feed:
+    """Follows the table of definitions in a thread of its own.
+
+    connect: opens a connection for a purpose. Raises: StoreError. revision: of the last change that is known already.
+    notify: called in the thread when changes have arrived.
+    """
+
+    def __init__(
+        self, connect: Callable[[str], Connection], purpose: str, revision: int, notify: Callable[[], None]
+    ) -> None:
+        self._connect = connect
+        self._purpose = purpose
+        self._revision = revision
+        self._notify = notify
+        self._arrived: SimpleQueue[Change] = SimpleQueue()
+        self._connection: Connection | None = None
+        self._is_closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="leveret-definitions", daemon=True)
+
+    def begin(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def take(self) -> list[Change]:
+        """The changes since the last call, own ones too. A change may come again; each is of the latest value."""
+        found: list[Change] = []
+        while not self._arrived.empty():
+            found.append(self._arrived.get())
+        return found
+
+    def close(self) -> None:
+        """End the thread. Waits for POLL_S at most, if the database answers."""
+        self._is_closing.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_closing.is_set():
+            try:
+                if self._connection is None:
+                    self._connection = self._connect(self._purpose)
+                    self._connection.execute(LISTEN)
+                self._read(self._connection)
+                for _ in self._connection.notifies(timeout=POLL_S, stop_after=1):
+                    pass
+            except (psycopg.Error, StoreError) as error:
+                log.debug("definitions cannot be read: %s", line(error))
+                self._drop()
+                self._is_closing.wait(AGAIN_S)
+        self._drop()
+
+    def _read(self, connection: Connection) -> None:
+        """Read what is new. Raises: psycopg.Error."""
+        while rows := connection.cursor(binary=True).execute(READ, (self._revision,)).fetchall():
+            for kind, key, value, revision in rows:
+                self._arrived.put((str(kind), decode_key(as_bytes(key)), None if value is None else as_bytes(value)))
+                self._revision = as_int(revision)
+            self._notify()
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
