@@ -80,13 +80,13 @@ class Loader:
 
     def _run(self) -> None:
         while (wanted := self._wanted.get()) is not None:
-            last: int | None = None  # the chunk that was passed on last
+            last = -1  # the chunk that was passed on last
             while not self._is_closing.is_set():
                 try:
                     with self._connect(self._purpose) as connection:
                         heads = Heads(connection, wanted[0])
                         self._admit(heads)
-                        for found in heads.found(-1 if last is None else last):
+                        for found in heads.found(last):
                             self._pass_on(Batch(wanted[0], found, heads.marks, wanted[1], False))
                             last = found[-1].chunk_id
                         self._pass_on(Batch(wanted[0], [], heads.marks, wanted[1], True))
