@@ -1,4 +1,4 @@
-"""Commit: one group of changes as one SQL statement, with the fence that lets only the owner write.
+"""Statement: a commit as one SQL statement, with the fence that lets only the owner write.
 
 Everything is one statement: in a transaction of several, a node that is stopped between two of them would keep its row
 locked, and no other node could take over.
@@ -6,19 +6,13 @@ locked, and no other node could take over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Final, LiteralString
 
-from leveret.cluster.schema import SHARDS
-from leveret.store.chunk import Counts, Place, pack
-from leveret.store.group import Group
-from leveret.store.rows import pack_counts, pack_places
-from leveret.store.shards import chunk_number, shard_of_chunk, shard_of_queue
+from leveret.cluster.commit import Commit
+from leveret.store.shards import chunk_number, shard_of_chunk
 
 FENCE: Final = "fence AS (SELECT 1 FROM nodes WHERE id = %b::bigint AND alive AND session = %b::bigint FOR SHARE)"
-NODE: Final = object()
-"""Stands for the id of the node among the values of a statement."""
-
 KEYS: Final = "%b::int[], %b::bigint[]"
 """Shards and numbers of chunks."""
 
@@ -88,100 +82,64 @@ EMPTY: Final = _delete("emptied", "chunks", "id")
 FORGET: Final = (_delete("forgotten", "gone", "chunk"), _delete("uncounted", "counts", "chunk"))
 
 
-class Commit:
-    """A group as a statement.
+class Statement:
+    """A commit as one statement: the query, and its values.
 
-    number: of the commit, unique in the cluster. counts: all counts of the chunks in group.counts.
-    rewritten: head and data of the chunks in group.sparse that exist, without what is gone.
-    aside: the chunks that are set aside, which are never deleted.
-    written: new chunks. removed: chunks with removals in this commit. bytes: of the new chunks.
-    created: definitions that are written only if nobody else has made them: value by kind and key.
-    is_contested: whether others may have made some of them.
+    It returns a row: 1 if the fence held, else 0 and nothing is written; and how many of commit.created were written.
     """
 
-    def __init__(
-        self,
-        group: Group,
-        number: int,
-        counts: dict[int, Counts],
-        rewritten: dict[int, tuple[bytes, bytes]],
-        aside: set[int],
-    ) -> None:
-        self.number = number
-        self.bytes = 0
-        self.is_contested = False
-        self._defines = False
-        self.created: dict[tuple[str, str], bytes] = {}
-        self._parts: list[LiteralString] = []
-        self._values: list[object] = []
-        self._define(group.definitions)
-        self._move(group.moves, group.marks)
-        written = [(chunk_id, *pack(entries)) for chunk_id, entries in group.written]
-        self.bytes = sum(len(head) + len(data) for _, head, data in written)
-        self._add(WRITE, [each[0] for each in written], [each[1] for each in written], [each[2] for each in written])
-        gone = {chunk: pack_places(places) for chunk, places in group.gone.items() if chunk not in rewritten}
-        self._add(REMOVE, list(gone), list(gone.values()), number=number)
-        counted = {chunk: pack_counts(counts[chunk]) for chunk in group.counts if chunk not in rewritten}
-        self._add(COUNT, list(counted), list(counted.values()))
-        spent = aside.intersection(group.emptied)
-        kept = dict.fromkeys(spent, "") | group.aside
-        reasons = [_text(reason) for reason in kept.values()]
-        self._add(SET_ASIDE, list(kept), reasons, [chunk in spent for chunk in kept])
-        self._add(REWRITE, list(rewritten), *([each[at] for each in rewritten.values()] for at in (0, 1)))
-        emptied = [chunk for chunk in group.emptied if chunk not in spent]
-        self._add(EMPTY, emptied)
+    def __init__(self, commit: Commit, node: int, session: int) -> None:
+        self._parts: list[LiteralString] = [FENCE]
+        self.values: list[object] = [node, session]
+        self._define(commit)
+        self._move(commit, node)
+        self._add(WRITE, *_columns(commit.written, 3))
+        self._add(REMOVE, *_columns(commit.removed.items(), 2), number=commit.number)
+        self._add(COUNT, *_columns(commit.counted.items(), 2))
+        self._add(SET_ASIDE, *_columns(commit.kept, 3))
+        self._add(REWRITE, *_columns(commit.rewritten, 3))
+        self._add(EMPTY, commit.emptied)
         for part in FORGET:
-            self._add(part, emptied + list(spent) + list(rewritten))
-        self.written = [each[0] for each in written]
-        self.removed = list(gone)
+            self._add(part, commit.forgotten)
+        created: LiteralString = "(SELECT count(*) FROM created)" if commit.created else "0"
+        told: LiteralString = f"(SELECT {NOTIFY} FROM changed)" if commit.changed or commit.created else "NULL"
+        parts: LiteralString = ", ".join(self._parts)
+        self.query: LiteralString = f"WITH {parts} SELECT (SELECT count(*) FROM fence), {created}, {told}"
 
-    def statement(self, node: int, session: int) -> tuple[LiteralString, Sequence[object]]:
-        """The statement and its values.
-
-        It returns a row: 1 if the fence held, else 0 and nothing is written; and how many of `created` were written.
-        """
-        parts: LiteralString = ", ".join([FENCE, *self._parts])
-        created: LiteralString = "(SELECT count(*) FROM created)" if self.created else "0"
-        told: LiteralString = f"(SELECT {NOTIFY} FROM changed)" if self._defines else "NULL"
-        values = [node if value is NODE else value for value in self._values]
-        return f"WITH {parts} SELECT (SELECT count(*) FROM fence), {created}, {told}", [node, session, *values]
-
-    def _define(self, definitions: list[tuple[str, str, bytes | None, bool]]) -> None:
-        last: dict[tuple[str, str], bytes | None] = {}  # a row can be changed once in a statement
-        first: dict[tuple[str, str], bool] = {}
-        for kind, key, value, is_new in definitions:
-            last[kind, key] = value
-            first.setdefault((kind, key), is_new)
-        if not last:
+    def _define(self, commit: Commit) -> None:
+        count = len(commit.changed) + len(commit.created)
+        if not count:
             return
-        self._defines = True
         self._parts.append(CHANGE)
-        self._values += [len(last), len(last)]
-        self.created = {of: value for of, value in last.items() if first[of] and value is not None}
-        numbered = [(*of, value, number) for number, (of, value) in enumerate(last.items(), 1)]
-        created = [row for row in numbered if (row[0], row[1]) in self.created]
-        changed = [row for row in numbered if not first[row[0], row[1]]]  # what is created and deleted again is neither
-        for part, rows in ((DEFINE, changed), (CREATE, created)):
-            if rows:
+        self.values += [count, count]
+        first = 1
+        for part, definitions in ((DEFINE, commit.changed), (CREATE, commit.created)):
+            if definitions:
                 self._parts.append(part)
-                kinds, keys, values, numbers = (list(column) for column in zip(*rows, strict=True))
-                self._values += [kinds, [encode_key(key) for key in keys], values, numbers]
+                kinds, keys = [kind for kind, _ in definitions], [encode_key(key) for _, key in definitions]
+                self.values += [kinds, keys, list(definitions.values()), list(range(first, first + len(definitions)))]
+                first += len(definitions)
 
-    def _move(self, moves: list[tuple[int, int]], marks: dict[int, int]) -> None:
+    def _move(self, commit: Commit, node: int) -> None:
         """Hand shards over, with the marks of what their queues have delivered."""
-        if moves:
+        if commit.moves:
             self._parts.append(MOVE)
-            self._values += [[shard for shard, _ in moves], [node for _, node in moves], NODE]
-        if marks:
+            self.values += [*_columns(commit.moves, 2), node]
+        if commit.marks:
             self._parts.append(MARK)
-            shards = [int(shard_of_queue(queue, SHARDS)) for queue in marks]
-            self._values += [shards, list(marks), list(marks.values())]
+            self.values += _columns(commit.marks, 3)
 
     def _add(self, part: LiteralString, chunks: list[int], *columns: list[Any], number: int | None = None) -> None:
         if chunks:
             self._parts.append(part)
-            self._values += [] if number is None else [number]
-            self._values += [*split(chunks), *columns]
+            self.values += [] if number is None else [number]
+            self.values += [*split(chunks), *columns]
+
+
+def _columns(rows: Iterable[tuple[Any, ...]], count: int) -> list[list[Any]]:
+    """The columns of rows, as many if there are no rows."""
+    found = list(rows)
+    return [[row[at] for row in found] for at in range(count)]
 
 
 def split(chunks: list[int]) -> tuple[list[int], list[int]]:
@@ -197,14 +155,3 @@ def encode_key(key: str) -> bytes:
 def decode_key(key: bytes) -> str:
     """The key of a row. Bytes that are not UTF-8 become surrogates, as in names."""
     return key.decode("utf-8", "surrogateescape")
-
-
-def add_counts(counts: Counts, places: list[Place]) -> None:
-    """Add new counts to those of a chunk."""
-    for place in places:
-        key = int(place.queue_id), int(place.position)
-        counts[key] = max(counts.get(key, 0), int(place.counts))
-
-
-def _text(reason: str) -> str:
-    return reason.replace("\0", " ").encode("utf-8", "replace").decode()

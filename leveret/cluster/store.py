@@ -1,12 +1,7 @@
 """PostgresStore: the ChunkStore of a node in a cluster. Its rows are the same chunks as those of a data directory.
 
 Each group is one statement, which writes only if this node is alive for the others and its session is the current one.
-When a connection breaks during a statement, the outcome is unknown. Then the node connects again, raises its session
-number, which waits for the statement if it still runs, and looks whether the group is there. If not, it sends the same
-group again. No commit is ever cancelled, and no group with an unknown outcome is refused.
-
-A commit that returns with a warning is not certain: PostgreSQL stops waiting for a standby with a warning, and reports
-success. Such a group counts as written only after another commit without a warning.
+What happens when the database fails is decided in writer.py.
 """
 
 from __future__ import annotations
@@ -20,12 +15,33 @@ from typing import Final, LiteralString
 import psycopg
 from psycopg.errors import Diagnostic
 
+from leveret.cluster.commit import Commit, add_counts
 from leveret.cluster.database import Connection
 from leveret.cluster.fetcher import Fetcher
 from leveret.cluster.heads import Gone, Heads, as_bytes, as_int, chunk_of, counts_of
 from leveret.cluster.membership import Membership, line
 from leveret.cluster.schema import SHARDS
-from leveret.cluster.statement import Commit, add_counts, decode_key, encode_key, split
+from leveret.cluster.statement import Statement, decode_key, encode_key, split
+from leveret.cluster.writer import (
+    Answer,
+    Arrived,
+    Ask,
+    Broken,
+    Build,
+    Confirm,
+    Connect,
+    Connected,
+    Execute,
+    Existing,
+    Look,
+    Lost,
+    Pause,
+    Raised,
+    RaiseSession,
+    Read,
+    Writer,
+    Written,
+)
 from leveret.store.chunk import Counts, DamagedChunk, Head, parse, trim
 from leveret.store.chunk_store import ChunkStore, Found, StoreError, WriteError
 from leveret.store.group import Group
@@ -34,7 +50,6 @@ from leveret.store.rows import unpack_places
 AGAIN_S: Final = 0.2  # between two attempts to connect
 LEAVE_S: Final = 10.0  # a node that stops waits at most that long for its database
 VACUUM_BYTES: Final = 128 << 20  # written between two vacuums
-NUMBER_BIT: Final = 40  # the id of the node is above this bit of the number of a commit
 
 RAISE_SESSION: Final = "UPDATE nodes SET session = session + 1 WHERE id = %s AND alive RETURNING session"
 CONFIRM: Final = "UPDATE beats SET beat = beat WHERE node = %s"
@@ -58,7 +73,7 @@ class PostgresStore(ChunkStore):
         self._has_warned = False
         self._connection: Connection = self._open()
         self._leaves_at_s = 0.0  # there is no attempt to connect after it; 0 for no limit
-        self._commits = 0
+        self._writer = Writer(member.node)
         self._heads: Heads | None = None
         self._aside: set[int] = set()
         self._noted: set[int] = set()  # at least all chunks with counts
@@ -129,32 +144,71 @@ class PostgresStore(ChunkStore):
 
     def write(self, group: Group) -> None:
         """See ChunkStore. Waits as long as the database is away. Raises: WriteError."""
-        commit: Commit | None = None
-        while True:
-            try:
-                if commit is None:
-                    commit = self._commit(group)
-                self._execute(commit)
-                break
-            except psycopg.Error as error:
-                if not self._connection.broken and not self._connection.closed:
-                    raise WriteError(line(error)) from None  # the server has refused it: nothing is written
-                log.warning("the connection to the database is lost: %s", line(error))
-                self._reconnect()
-                if commit is not None and self._has_arrived(commit):
-                    commit.is_contested = bool(commit.created)
-                    break
-        if commit.is_contested:
-            group.conflicts = self._conflicts(commit)
-        self._commits += 1
+        steps = self._writer.write(group)
+        try:
+            ask = next(steps)
+            while True:
+                ask = steps.send(self._answer(ask))
+        except StopIteration as end:
+            self._written += end.value.bytes
+        except Lost as error:
+            self._member.lose(str(error))
+            raise WriteError("this node does not belong to the cluster any more") from None
         self._aside.update(group.aside)
         self._noted.update(group.counts)
         self._noted.difference_update(group.emptied)
-        self._written += commit.bytes
 
-    def _commit(self, group: Group) -> Commit:
-        """The statement of a group. Raises: psycopg.Error."""
-        number = self._member.node << NUMBER_BIT | self._commits
+    def _answer(self, ask: Ask) -> Answer:
+        """The database's answer. Raises: WriteError when it refuses, or cannot be reached while this node stops."""
+        if isinstance(ask, Pause):
+            if self._leaves_at_s and time.monotonic() > self._leaves_at_s:
+                raise WriteError("the database cannot be reached")
+            time.sleep(AGAIN_S)
+            return Broken()
+        if isinstance(ask, Connect):
+            return self._connected()
+        self._has_warned = False
+        try:
+            return self._asked(ask)
+        except psycopg.Error as error:
+            is_lost = self._connection.broken or self._connection.closed
+            if isinstance(ask, Build | Execute) and not is_lost:
+                raise WriteError(line(error)) from None  # the server has refused it: nothing is written
+            log.warning("the connection to the database is lost: %s", line(error))
+            return Broken()
+
+    def _asked(self, ask: Ask) -> Answer:
+        """Raises: psycopg.Error."""
+        node, execute = self._member.node, self._connection.execute
+        if isinstance(ask, Execute):
+            statement = Statement(ask.commit, node, ask.session)
+            row = execute(statement.query, statement.values).fetchone() or (0, 0)
+            return Written(row[0] == 1, as_int(row[1]), self._has_warned)
+        if isinstance(ask, Confirm):
+            execute(CONFIRM, (node,))
+            return Written(True, 0, self._has_warned)
+        if isinstance(ask, RaiseSession):
+            row = execute(RAISE_SESSION, (node,)).fetchone()
+            return Raised(None if row is None else as_int(row[0]), self._has_warned)
+        if isinstance(ask, Look):
+            return Arrived(self._has_arrived(ask.commit))
+        if isinstance(ask, Read):
+            return Existing(self._existing(ask.commit))
+        assert isinstance(ask, Build)
+        return self._commit(ask.group, ask.number)
+
+    def _connected(self) -> Connected | Broken:
+        self._connection.close()
+        try:
+            self._connection = self._open()
+        except StoreError as error:
+            log.debug("cannot connect: %s", line(error))
+            return Broken()
+        log.warning("connected to the database again")
+        return Connected()
+
+    def _commit(self, group: Group, number: int) -> Commit:
+        """The rows of a group. Raises: psycopg.Error."""
         noted = self._noted.intersection([*group.counts, *group.sparse])
         counts = self._read_counts(list(noted))
         for chunk_id, places in group.counts.items():
@@ -162,76 +216,28 @@ class PostgresStore(ChunkStore):
         rewritten = self._rewritten(group, counts)
         return Commit(group, number, counts, rewritten, self._aside.union(group.aside))
 
-    def _execute(self, commit: Commit) -> None:
-        """Write, and be certain of it. Raises: psycopg.Error; WriteError when this node is dead for the others."""
-        self._has_warned = False
-        query, values = commit.statement(self._member.node, self._member.session)
-        row = self._connection.execute(query, values).fetchone()
-        if row is None or row[0] != 1:
-            self._member.lose("another node has taken its place")
-            raise WriteError("this node does not belong to the cluster any more")
-        commit.is_contested = row[1] != len(commit.created)
-        self._make_certain()
-
-    def _make_certain(self) -> None:
-        """After a warning, wait for a commit without one. Raises: psycopg.Error."""
-        while self._has_warned:
-            self._has_warned = False
-            self._connection.execute(CONFIRM, (self._member.node,))
-
-    def _reconnect(self) -> None:
-        """Connect again and raise the session, which waits for a statement of the last one. Raises: WriteError."""
-        while True:
-            self._connection.close()
-            try:
-                self._connection = self._open()
-                self._has_warned = False
-                row = self._connection.execute(RAISE_SESSION, (self._member.node,)).fetchone()
-                if row is None:
-                    self._member.lose("another node has declared it dead")
-                    raise WriteError("this node does not belong to the cluster any more")
-                self._member.session = as_int(row[0])
-                self._make_certain()
-                log.warning("connected to the database again")
-                return
-            except (psycopg.Error, StoreError) as error:
-                log.debug("cannot connect: %s", line(error))
-            if self._leaves_at_s and time.monotonic() > self._leaves_at_s:
-                raise WriteError("the database cannot be reached")
-            time.sleep(AGAIN_S)
-
     def _has_arrived(self, commit: Commit) -> bool:
-        """Whether a commit of unknown outcome was written. One that changes nothing new is simply sent again."""
-        try:
-            if commit.written:
-                shards, numbers = split(commit.written[:1])
-                query: LiteralString = "SELECT 1 FROM chunks WHERE shard = %s AND id = %s"
-                return bool(self._connection.execute(query, (shards[0], numbers[0])).fetchone())
-            if commit.removed:
-                shards, numbers = split(commit.removed[:1])
-                query = "SELECT 1 FROM gone WHERE shard = %s AND chunk = %s AND seq = %s"
-                return bool(self._connection.execute(query, (shards[0], numbers[0], commit.number)).fetchone())
-        except psycopg.Error:
-            self._reconnect()
-            return self._has_arrived(commit)
-        return False
+        """Whether a commit was written; False for one that only repeats itself. Raises: psycopg.Error."""
+        row: object = None
+        if commit.written:
+            shards, numbers = split([commit.written[0][0]])
+            query: LiteralString = "SELECT 1 FROM chunks WHERE shard = %s AND id = %s"
+            row = self._connection.execute(query, (shards[0], numbers[0])).fetchone()
+        elif commit.removed:
+            shards, numbers = split(list(commit.removed)[:1])
+            query = "SELECT 1 FROM gone WHERE shard = %s AND chunk = %s AND seq = %s"
+            row = self._connection.execute(query, (shards[0], numbers[0], commit.number)).fetchone()
+        return row is not None
 
-    def _conflicts(self, commit: Commit) -> list[tuple[str, str, bytes]]:
-        """Kind, key and value of the definitions that other nodes have created before this one. Raises: WriteError."""
-        wanted = commit.created
+    def _existing(self, commit: Commit) -> list[tuple[str, str, bytes]]:
+        """The definitions that exist of those that a commit was to create. Raises: psycopg.Error."""
         query: LiteralString = (
             "SELECT d.kind, d.key, d.value FROM definitions d JOIN unnest(%b::text[], %b::bytea[]) w(kind, key) "
             "ON w.kind = d.kind AND w.key = d.key WHERE d.value IS NOT NULL"
         )
-        names = [kind for kind, _ in wanted], [encode_key(key) for _, key in wanted]
-        while True:
-            try:
-                rows = self._connection.cursor(binary=True).execute(query, names).fetchall()
-            except psycopg.Error:
-                self._reconnect()
-                continue
-            found = [(str(kind), decode_key(as_bytes(key)), as_bytes(value)) for kind, key, value in rows]
-            return [(kind, key, value) for kind, key, value in found if value != wanted[kind, key]]
+        names = [kind for kind, _ in commit.created], [encode_key(key) for _, key in commit.created]
+        rows = self._connection.cursor(binary=True).execute(query, names).fetchall()
+        return [(str(kind), decode_key(as_bytes(key)), as_bytes(value)) for kind, key, value in rows]
 
     def _read_counts(self, chunks: list[int]) -> dict[int, Counts]:
         """The counts noted of chunks. Raises: psycopg.Error."""
