@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final, LiteralString
 
 from leveret.store.chunk import Counts, Place, pack
-from leveret.store.group import Group
+from leveret.store.group import Definition, Group
 from leveret.store.rows import pack_counts, pack_places
 from leveret.store.shards import chunk_number, shard_of_chunk
 
@@ -110,8 +110,8 @@ class Commit:
         parts: LiteralString = ", ".join([FENCE, *self._parts])
         return f"WITH {parts} SELECT count(*) FROM fence", [node, session, *self._values]
 
-    def _define(self, definitions: list[tuple[str, str, bytes | None]]) -> None:
-        last = {(kind, key): value for kind, key, value in definitions}  # a row can be changed once in a statement
+    def _define(self, definitions: list[Definition]) -> None:
+        last = {(kind, key): value for kind, key, value, _ in definitions}  # a row can be changed once in a statement
         if last:
             self._parts += DEFINE
             kinds, keys = [kind for kind, _ in last], [encode_key(key) for _, key in last]

@@ -115,21 +115,21 @@ class ChunkLog(MessageLog, DefinitionLog):
         else:
             self._group.drop_unseen(queue_id)
 
-    def put(self, kind: str, key: str, value: bytes) -> int:
+    def put(self, kind: str, key: str, value: bytes, is_new: bool = False) -> int:
         """Set a definition."""
-        return self._define(kind, key, value)
+        return self._define(kind, key, value, is_new)
 
     def delete(self, kind: str, key: str) -> int:
         """Delete a definition."""
-        return self._define(kind, key, None)
+        return self._define(kind, key, None, False)
 
-    def _define(self, kind: str, key: str, value: bytes | None) -> int:
+    def _define(self, kind: str, key: str, value: bytes | None, is_new: bool) -> int:
         self._revision += 1
         if self._gathering and not self._has_gathered:
             self._has_gathered = True
             if self._group.has_work():  # earlier changes do not wait
                 self._fill_up()
-        self._group.definitions.append((kind, key, value))
+        self._group.define(kind, key, value, is_new)
         self._group.revision = self._revision
         return self._revision
 
@@ -429,8 +429,19 @@ class ChunkLog(MessageLog, DefinitionLog):
     def _succeeded(self, group: Group) -> None:
         if self.failed_bytes:
             self._works_again()
+        if group.conflicts:
+            self._note_conflicts(group)
         self._news.revision = max(self._news.revision, group.revision)
         self._settled(group)
+
+    def _note_conflicts(self, group: Group) -> None:
+        """Report the definitions that another node has created first. Each change has a revision of its own."""
+        found = {(kind, key): value for kind, key, value in group.conflicts}
+        first = group.revision - len(group.definitions) + 1
+        for number, (kind, key, _, is_new) in enumerate(group.definitions):
+            value = found.get((kind, key))
+            if is_new and value is not None:
+                self._news.conflicts.append((kind, key, value, first + number))
 
     def _works_again(self) -> None:
         self.failed_bytes = 0

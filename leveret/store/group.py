@@ -17,6 +17,8 @@ CHUNK_ENTRIES: Final = 1024  # packing or reading more at once would block the c
 MANY_REMOVED: Final = 10_000  # removals that make a group urgent
 ENTRY_BYTES: Final = 256  # approximate size of a message without its content
 
+Definition = tuple[str, str, bytes | None, bool]  # kind, key, value or None to delete it, whether it is created
+
 
 class Strip:
     """The changes of one queue. highest: see Group; 0 for none.
@@ -109,6 +111,7 @@ class Group:
     revision: of the definitions in it. size: bytes of the contents in it, with overhead.
     Once sealed, written: new chunks; gone: places to remove, by chunk, packed; counts: new counts, by chunk; emptied:
     chunks to delete; sparse: chunks to rewrite. aside: damaged chunks to set aside, and the damage of each.
+    Once written, conflicts: kind, key and value of definitions that were to be created and that another node has.
     """
 
     def __init__(self, shard_count: int = 1) -> None:
@@ -119,7 +122,7 @@ class Group:
         self.removed: i64 = 0  # number of removals from earlier groups
         self.counted: i64 = 0  # number of counts in earlier groups
         self.dropped: list[int] = []
-        self.definitions: list[tuple[str, str, bytes | None]] = []
+        self.definitions: list[Definition] = []
         self.revision = 0
         self.size: i64 = 0
         self.written: list[tuple[int, list[Entry]]] = []
@@ -128,6 +131,7 @@ class Group:
         self.emptied: list[int] = []
         self.sparse: dict[int, None] = {}
         self.aside: dict[int, str] = {}
+        self.conflicts: list[tuple[str, str, bytes]] = []
         self._last: Strip | None = None  # used last
         self._last_message: Message | None = None
 
@@ -180,6 +184,10 @@ class Group:
             strip.counted.append(place)
             self.counted += 1
         place.counts = counts
+
+    def define(self, kind: str, key: str, value: bytes | None, is_new: bool = False) -> None:
+        """Set or delete a definition. is_new: only if there is none."""
+        self.definitions.append((kind, key, value, is_new))
 
     def _strip(self, queue_id: i64) -> Strip:
         strip = self._last

@@ -44,6 +44,12 @@ class LogListener:
     def on_definitions_durable(self, revision: int) -> None:
         """Every change of definitions up to and including this revision is safe."""
 
+    def on_conflict(self, kind: str, key: str, value: bytes, revision: int) -> None:
+        """Another node has created a definition first, with this value, and that of this node was not written.
+
+        revision: the one that put() returned for it. on_definitions_durable() reports it later.
+        """
+
     @abstractmethod
     def on_behind(self, is_behind: bool) -> None:
         """Whether too much waits to be written (core/turn/alarms.py, BEHIND_BYTES)."""
