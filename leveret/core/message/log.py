@@ -127,6 +127,13 @@ class MessageLog:
     last one that recover() has found.
     """
 
+    def owns(self, queue_id: int) -> bool:
+        """Whether the messages of this queue are this node's: always, unless other nodes share the log's store.
+
+        Nothing is appended for a queue of another node; everything else that concerns its messages is ignored.
+        """
+        return True
+
     @abstractmethod
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Store a message. on_durable or on_refused follows.
