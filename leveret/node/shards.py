@@ -1,8 +1,8 @@
 """Shards: what a node of a cluster does when shards come and go, and when other nodes change definitions.
 
-Without IO: a queue of a shard of another node is lost here. When the node gains the shard, its messages come in batches,
-and once the last one and the definitions up to then are there, its queues are renewed and serve. When it hands the
-shard over, its queues are lost, and the log passes it on behind everything that it has still to write for them.
+Without IO: a queue of a shard of another node is lost here. When the node gains the shard, its messages come in
+batches, and once the last one and the definitions up to then are there, its queues are renewed and serve. When it hands
+the shard over, its queues are lost, and the log passes it on behind everything that it has still to write for them.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Shards:
         for was_clean in (True, False):
             wanted = [shard for shard, clean in shards if clean == was_clean]
             if wanted:
+                self._log.gain(wanted)
                 self._loading.update(wanted)
                 self._load(wanted, was_clean)
 
@@ -84,6 +85,7 @@ class Shards:
                 continue
             shards = set(batch.shards)
             self._loading -= shards
+            self._log.absorbed(batch.shards)
             queues = self._queues(shards)
             found = {queue: self._found.pop(queue, []) for queue in queues}
             self._broker.renew(found)
