@@ -38,6 +38,7 @@ class Heard(LogListener):
         self.refused: list[tuple[int, list[int]]] = []
         self.revision = 0
         self.behind: list[bool] = []
+        self.conflicts: list[tuple[str, str, bytes, int]] = []
 
     def on_durable(self, queue_id: int, position: int) -> None:
         """Remember."""
@@ -58,6 +59,11 @@ class Heard(LogListener):
     def on_definitions_durable(self, revision: int) -> None:
         """Remember."""
         self.revision = revision
+
+    def on_conflict(self, kind: str, key: str, value: bytes, revision: int) -> None:
+        """Remember."""
+        assert self.revision < revision
+        self.conflicts.append((kind, key, value, revision))
 
     def on_behind(self, is_behind: bool) -> None:
         """Remember."""
