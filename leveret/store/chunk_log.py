@@ -115,7 +115,7 @@ class ChunkLog(MessageLog, DefinitionLog):
         else:
             self._group.drop_unseen(queue_id)
 
-    def put(self, kind: str, key: str, value: bytes) -> int:
+    def put(self, kind: str, key: str, value: bytes, is_new: bool = False) -> int:
         """Set a definition."""
         return self._define(kind, key, value)
 

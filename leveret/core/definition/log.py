@@ -12,8 +12,11 @@ class DefinitionLog:
     """The store of durable definitions: a map from (kind, key) to bytes, written in order with the messages."""
 
     @abstractmethod
-    def put(self, kind: str, key: str, value: bytes) -> int:
-        """Set a value. Returns: the revision that on_definitions_durable() will report."""
+    def put(self, kind: str, key: str, value: bytes, is_new: bool = False) -> int:
+        """Set a value. Returns: the revision that on_definitions_durable() will report.
+
+        is_new: only if there is no value yet; if another node was faster, LogListener.on_conflict() follows instead.
+        """
 
     @abstractmethod
     def delete(self, kind: str, key: str) -> int:
@@ -39,8 +42,8 @@ class DefinitionKeeper:
     """An object that stores definitions in the DefinitionLog."""
 
     @abstractmethod
-    def remember(self, kind: str, key: str, value: bytes) -> None:
-        """Store a definition; replies of this call wait until it is durable."""
+    def remember(self, kind: str, key: str, value: bytes, is_new: bool = False) -> None:
+        """Store a definition; replies of this call wait until it is durable. is_new: as in DefinitionLog.put()."""
 
     @abstractmethod
     def forget(self, kind: str, key: str) -> None:

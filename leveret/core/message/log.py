@@ -44,6 +44,12 @@ class LogListener:
     def on_definitions_durable(self, revision: int) -> None:
         """Every change of definitions up to and including this revision is safe."""
 
+    def on_conflict(self, kind: str, key: str, value: bytes, revision: int) -> None:
+        """Another node was faster to create this definition: its value is in effect, and not that of this revision.
+
+        Reported before on_definitions_durable() for this revision.
+        """
+
     @abstractmethod
     def on_behind(self, is_behind: bool) -> None:
         """Whether too much waits to be written (core/turn/alarms.py, BEHIND_BYTES)."""
