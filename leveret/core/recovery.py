@@ -87,11 +87,11 @@ def _set_damaged_aside(broker: Broker, entry: Entry, what: str) -> None:
 def recover_messages(broker: Broker) -> int:
     """Restore messages. Returns: how many. Raises: Unreadable when some cannot be read now."""
     count = 0
-    transient: dict[int, None] = {}  # ids of paged out messages that do not survive a restart
+    left: dict[int, None] = {}  # ids of paged out messages that do not survive a restart, and of deleted queues
     for found in broker.log.recover():
         queue = broker.logged.get(found.queue_id)
-        if queue is None and found.queue_id < 0:
-            transient[found.queue_id] = None
+        if queue is None and (found.queue_id < 0 or broker.shared is not None):  # another node has deleted it
+            left[found.queue_id] = None
             continue
         try:
             if queue is None:
@@ -104,7 +104,7 @@ def recover_messages(broker: Broker) -> int:
                 broker.faults.own("create a queue for messages whose queue is lost", error)
             else:
                 queue.fail("restore messages from the log", error)
-    for queue_id in transient:
+    for queue_id in left:
         broker.log.drop(queue_id)
     for queue in list(broker.logged.values()):
         try:
