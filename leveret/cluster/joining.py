@@ -41,7 +41,7 @@ def join(
                 log.warning("the database: %s; %s", finding.text, finding.advice)
     member = Membership(name, "", connected)
     member.join(waits, only_reads)
-    member.begin(on_replaced)
+    member.keep(on_replaced)
     try:
         return member, PostgresStore(member, connected)
     except BaseException:
