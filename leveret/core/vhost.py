@@ -657,6 +657,7 @@ class VirtualHost(NameSpace):
         new = new_queue(
             *(self, self.broker, queue.name, queue.queue_id, True, 0, queue.auto_delete, queue.arguments, queue.origin)
         )
+        new.log = queue.log
         new.pause()
         try:
             if queue.overrides:
