@@ -36,7 +36,7 @@ class NoLog(MessageLog, DefinitionLog):
     def close(self) -> None:
         """Do nothing."""
 
-    def put(self, kind: str, key: str, value: bytes) -> int:
+    def put(self, kind: str, key: str, value: bytes, is_new: bool = False) -> int:
         """Store nothing."""
         return 0
 

@@ -27,6 +27,7 @@ from leveret.store.committer import Committer
 from leveret.store.group import Group
 from leveret.store.index import Index
 from leveret.store.news import News
+from leveret.store.shards import shard_of_queue
 from leveret.store.unfinished import refuse_unfinished
 
 LOAD_BYTES: Final = 32 << 20  # of contents that are loaded into memory at start-up
@@ -37,7 +38,7 @@ log = logging.getLogger("leveret.store")
 
 
 class ChunkLog(MessageLog, DefinitionLog):
-    """The log in a store.
+    """The log in a store, whose shards other nodes may share. Shards come and go while the log is in use.
 
     notify: called in another thread when the core's thread should call on_committed().
     load_bytes: approximate size of the contents that recover() loads into memory; the rest stays in the store.
@@ -51,6 +52,9 @@ class ChunkLog(MessageLog, DefinitionLog):
         self._notify = notify
         self._committer: Committer | None = None
         self._shard_count = store.shard_count
+        self._owned = store.owned  # None: all shards
+        self._leaving: set[int] = set()  # released shards whose move is not written yet
+        self._dropped: set[int] = set()  # ids of queues of unread shards
         self._group = Group(self._shard_count)
         self._full: deque[Group] = deque()  # earlier ones that are full
         self._full_bytes: i64 = 0
@@ -82,17 +86,26 @@ class ChunkLog(MessageLog, DefinitionLog):
         """Set the listener."""
         self._news.listener = listener
 
+    def owns(self, queue_id: int) -> bool:
+        """Whether the messages of a queue are this node's."""
+        return self._owned is None or self._shard(queue_id) in self._owned
+
+    def _shard(self, queue_id: int) -> int:
+        return int(shard_of_queue(queue_id, self._shard_count))
+
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Store a message."""
         self._group.append(queue_id, position, message, deadline_ms, level)
 
     def remove(self, queue_id: int, position: int) -> None:
         """Delete a message."""
-        self._group.remove(queue_id, position)
+        if self._owned is None or self.owns(queue_id):
+            self._group.remove(queue_id, position)
 
     def counted(self, queue_id: int, position: int, counts: int) -> None:
         """Store the counts of a returned message."""
-        self._group.count(queue_id, position, counts)
+        if self.owns(queue_id):
+            self._group.count(queue_id, position, counts)
 
     def transfer(self, begins: bool) -> None:
         """Begin or end a transfer between queues: its messages are not refused when writing fails."""
@@ -103,11 +116,15 @@ class ChunkLog(MessageLog, DefinitionLog):
 
     def delivered(self, queue_id: int, position: int) -> None:
         """Note the highest delivered position; written at close(). After a crash all messages count as delivered."""
-        if position > self._delivered.get(queue_id, 0):
+        if position > self._delivered.get(queue_id, 0) and self.owns(queue_id):
             self._delivered[queue_id] = position
 
     def drop(self, queue_id: int) -> None:
         """Delete all messages of a queue."""
+        if not self.owns(queue_id):
+            return
+        if self._shard(queue_id) in self._store.unread:
+            self._dropped.add(queue_id)
         self._delivered.pop(queue_id, None)
         self._marks.pop(queue_id, None)
         if self._has_recovered:
@@ -115,21 +132,21 @@ class ChunkLog(MessageLog, DefinitionLog):
         else:
             self._group.drop_unseen(queue_id)
 
-    def put(self, kind: str, key: str, value: bytes) -> int:
+    def put(self, kind: str, key: str, value: bytes, is_new: bool = False) -> int:
         """Set a definition."""
-        return self._define(kind, key, value)
+        return self._define(kind, key, value, is_new)
 
     def delete(self, kind: str, key: str) -> int:
         """Delete a definition."""
-        return self._define(kind, key, None)
+        return self._define(kind, key, None, False)
 
-    def _define(self, kind: str, key: str, value: bytes | None) -> int:
+    def _define(self, kind: str, key: str, value: bytes | None, is_new: bool) -> int:
         self._revision += 1
         if self._gathering and not self._has_gathered:
             self._has_gathered = True
             if self._group.has_work():  # earlier changes do not wait
                 self._fill_up()
-        self._group.definitions.append((kind, key, value))
+        self._group.define(kind, key, value, is_new)
         self._group.revision = self._revision
         return self._revision
 
@@ -160,9 +177,15 @@ class ChunkLog(MessageLog, DefinitionLog):
         group = self._next()
         self._is_writing = True
         self._writing_bytes = group.size
-        group.seal(self._index)
+        self._seal(group)
         self._handed_s = time.perf_counter()
         self._committer.commit(group)
+
+    def _seal(self, group: Group) -> None:
+        group.seal(self._index, self._store.owned)
+        for entry in group.foreign:
+            entry.message = None
+            self._news.refuse(int(entry.queue_id), int(entry.position), "another node has the queue")
 
     def _has_work(self) -> bool:
         return len(self._full) > 0 or self._group.has_work()
@@ -187,7 +210,8 @@ class ChunkLog(MessageLog, DefinitionLog):
         """Report the results of written groups, and fetched messages, to the listener."""
         self._tell()
         for queue_id in self._reader.arrived():
-            self._news.tell_fetched(queue_id)
+            if self.owns(queue_id):
+                self._news.tell_fetched(queue_id)
         self._tell_behind()
         if not self.failed_bytes:
             self.flush_urgent()  # the driver calls again for the rest
@@ -223,21 +247,10 @@ class ChunkLog(MessageLog, DefinitionLog):
         displaced: list[tuple[Found, list[Label]]] = []
         for number, chunk in enumerate(store.chunks()):
             progress.tell(number, store.chunk_count)
-            chunk_id = chunk.chunk_id
-            if chunk.damage:
-                log.error("the messages of chunk %d cannot be read, and are set aside: %s", chunk_id, chunk.damage)
-                self._group.aside[chunk_id] = chunk.damage
-                self._group.emptied.append(chunk_id)
-            labels = [label for label in chunk.head.labels if label.places]
-            if chunk.head.count and not labels:
-                self._group.emptied.append(chunk_id)
-            entered = self._index.open(chunk_id)
-            if not self._is_in_order(labels):
+            labels = self._left(chunk)
+            if not self._enter(chunk.chunk_id, labels):
                 displaced.append((chunk, labels))
                 continue
-            for label in labels:
-                for place in label.places:
-                    self._index.enter(entered, place)
             if left > 0:
                 for label in labels:
                     left -= label.length
@@ -251,6 +264,108 @@ class ChunkLog(MessageLog, DefinitionLog):
             log.warning("damaged chunks set aside: %d; run leveret check for details", store.aside())
         self._lower_marks()
         self._reader.recovered()
+
+    def gain(self, shards: list[int]) -> None:
+        """From now on these shards belong to this node. absorb() brings their messages, and absorbed() ends that."""
+        self._forget(self._leaving.intersection(shards))  # they have come back before their move was reported
+        if self._owned is not None:
+            self._owned = self._owned.union(shards)
+        if self._store.owned is not None:
+            self._store.owned = self._store.owned.union(shards)
+        self._store.unread = self._store.unread.union(shards)
+
+    def absorb(self, found: list[Found], marks: dict[int, int], was_clean: bool) -> Iterator[Recovered | Resting]:
+        """The messages of chunks of gained shards. All stay paged out, so that nothing is read.
+
+        found: the next chunks of each shard; together with those of earlier calls, all its chunks in order.
+        marks: the highest delivered position by queue, of all earlier owners. was_clean: otherwise all messages may
+        have been delivered.
+        Until absorbed(), nothing may be appended for queues of these shards, nor may these be released. A chunk whose
+        messages are out of order is set aside. One that is read at the start of a log can be moved (recover()).
+        """
+        taken: list[Recovered | Resting] = []
+        queues: dict[int, None] = {}
+        for chunk in found:
+            labels = self._left(chunk)
+            if self._enter(chunk.chunk_id, labels):
+                for resting in _resting(labels):
+                    queues[resting.queue_id] = None
+                    if resting.queue_id not in self._dropped:
+                        taken.append(resting)
+            else:
+                log.error("chunk %d is out of order: its messages are set aside", chunk.chunk_id)
+                self._group.aside[chunk.chunk_id] = "its messages are out of order"
+        for queue_id in queues:
+            if queue_id in self._dropped:
+                self._group.drop(queue_id)
+                continue
+            last = self._index.last(queue_id)
+            mark = min(marks.get(queue_id, 0), last) if was_clean else last
+            if mark:
+                self._marks[queue_id] = mark
+        return iter(taken)
+
+    def absorbed(self, shards: list[int]) -> None:
+        """All messages of these gained shards are absorbed: from now on their queues can be used."""
+        self._store.unread = self._store.unread.difference(shards)
+        self._dropped = {queue_id for queue_id in self._dropped if self._shard(queue_id) in self._store.unread}
+
+    def release(self, shards: list[int], to: int) -> None:
+        """Hand shards to another node, behind all changes of them so far. to: the id of that node.
+
+        Their queues have been stopped: their publishers were told to send again what is not safe yet, so it is not
+        written any more. From now on the log ignores everything that concerns these shards, and reports nothing.
+        """
+        owned = self._owned if self._owned is not None else set(range(self._shard_count))
+        leaving = owned.intersection(shards)
+        if not leaving:
+            return
+        self._owned = owned - leaving
+        if self._store.owned is None:
+            self._store.owned = owned
+        self._leaving |= leaving
+        for group in [*self._full, self._group]:
+            group.withdraw(leaving)
+        self._group.moves += [(shard, to) for shard in sorted(leaving)]
+        marks = self._last_marks()
+        for queue_id in self._queues_in(leaving, marks):
+            self._group.marks[queue_id] = marks[queue_id]
+
+    def _queues_in(self, shards: set[int], marks: dict[int, int]) -> list[int]:
+        """The queues of some shards that have marks."""
+        return [queue_id for queue_id in marks if self._shard(queue_id) in shards]
+
+    def _forget(self, shards: set[int]) -> None:
+        """Forget shards that another node has now."""
+        if not shards or self._store.owned is None:
+            return
+        self._leaving -= shards
+        self._store.owned = self._store.owned - shards
+        self._index.leave(shards, self._shard_count)
+        for marks in (self._marks, self._delivered):
+            for queue_id in self._queues_in(shards, marks):
+                del marks[queue_id]
+
+    def _left(self, chunk: Found) -> list[Label]:
+        """The messages of a chunk that are left. Sets it aside if it is damaged, and deletes it if there are none."""
+        if chunk.damage:
+            log.error("the messages of chunk %d cannot be read, and are set aside: %s", chunk.chunk_id, chunk.damage)
+            self._group.aside[chunk.chunk_id] = chunk.damage
+            self._group.emptied.append(chunk.chunk_id)
+        labels = [label for label in chunk.head.labels if label.places]
+        if chunk.head.count and not labels:
+            self._group.emptied.append(chunk.chunk_id)
+        return labels
+
+    def _enter(self, chunk_id: int, labels: list[Label]) -> bool:
+        """Add messages of a chunk to the index. Returns: whether they are in order; if not, they are not added."""
+        entered = self._index.open(chunk_id)
+        if not self._is_in_order(labels):
+            return False
+        for label in labels:
+            for place in label.places:
+                self._index.enter(entered, place)
+        return True
 
     def _is_in_order(self, labels: list[Label]) -> bool:
         """Whether the positions of each queue are valid and above those in earlier chunks."""
@@ -341,6 +456,8 @@ class ChunkLog(MessageLog, DefinitionLog):
 
     def fetch(self, queue_id: int, positions: bytes, only_looks: bool = False) -> list[Recovered]:
         """Read messages from their chunks."""
+        if not self.owns(queue_id):
+            return []
         wanted = unpack_positions(positions)
         parts: list[list[int]] = []  # each in one chunk
         at = 0
@@ -392,7 +509,7 @@ class ChunkLog(MessageLog, DefinitionLog):
             self._tell()
         while self._has_work():
             group = self._next()
-            group.seal(self._index)
+            self._seal(group)
             try:
                 self._store.write(group)
             except WriteError as error:
@@ -402,7 +519,10 @@ class ChunkLog(MessageLog, DefinitionLog):
             self._news.tell()  # removes dead letters from their sources once the copies are safe
         self._reader.close()
         has_seen_all = self._has_recovered and not self._all_again
-        self._store.close(self._last_marks() if has_seen_all else None)
+        marks = self._last_marks()
+        for queue_id in self._queues_in(self._store.unread, marks):
+            del marks[queue_id]
+        self._store.close(marks if has_seen_all else None)
 
     def _tell(self) -> None:
         if self._committer is None:
@@ -429,8 +549,21 @@ class ChunkLog(MessageLog, DefinitionLog):
     def _succeeded(self, group: Group) -> None:
         if self.failed_bytes:
             self._works_again()
+        if group.conflicts:
+            self._note_conflicts(group)
         self._news.revision = max(self._news.revision, group.revision)
         self._settled(group)
+        if group.moves:
+            self._forget(self._leaving.intersection([shard for shard, _ in group.moves]))
+
+    def _note_conflicts(self, group: Group) -> None:
+        """Report the definitions that another node has created first. Each change has a revision of its own."""
+        found = {(kind, key): value for kind, key, value in group.conflicts}
+        first = group.revision - len(group.definitions) + 1
+        for number, (kind, key, _, is_new) in enumerate(group.definitions):
+            value = found.get((kind, key))
+            if is_new and value is not None:
+                self._news.conflicts.append((kind, key, value, first + number))
 
     def _works_again(self) -> None:
         self.failed_bytes = 0
@@ -453,16 +586,21 @@ class ChunkLog(MessageLog, DefinitionLog):
             self._index.forget(chunk_id, {int(entry.queue_id) for entry in entries})
         moved = {(int(entry.queue_id), int(entry.position)) for entry in group.moved}
         for entry in group.entries:
-            if entry.message is not None and (int(entry.queue_id), int(entry.position)) not in moved:
-                self._news.refuse(int(entry.queue_id), int(entry.position), error)
+            queue_id, position = int(entry.queue_id), int(entry.position)
+            if entry.message is not None and (queue_id, position) not in moved and not self._is_leaving(queue_id):
+                self._news.refuse(queue_id, position, error)
         self._settled(group)  # messages no longer needed count as durable
 
     def _settled(self, group: Group) -> None:
         """Mark the messages of a group as durable, except refused ones."""
         news = self._news
         for queue_id, strip in group.strips.items():
-            if strip.highest:
+            if strip.highest and not self._is_leaving(queue_id):
                 news.durable[queue_id] = max(int(strip.highest), news.durable.get(queue_id, 0))
+
+    def _is_leaving(self, queue_id: int) -> bool:
+        """Whether a queue has been released, so that nothing is reported of it."""
+        return bool(self._leaving) and self._shard(queue_id) in self._leaving
 
 
 class Progress:

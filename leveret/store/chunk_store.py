@@ -84,6 +84,9 @@ class ChunkStore:
     place: where the data is, as text in a sentence.
     is_new: whether it was created just now. was_clean: whether its last user closed it properly.
     shard_count: number of shards. A chunk has messages of queues of one shard (store/shards.py).
+    owned: shards of this node, None for all. The log changes it: gain() adds shards, and one that the log releases
+    counts until its move is written. Each change is a new set, so that any thread can read it.
+    unread: shards of this node whose messages the log does not have completely. Then close() has no marks of them.
     chunk_count: number of chunks, known once chunks() has begun.
     damaged_definitions: kind, key and damage of the definitions that definitions() omitted.
     """
@@ -93,6 +96,8 @@ class ChunkStore:
         self.shard_count = shard_count
         self.is_new = False
         self.was_clean = False
+        self.owned: set[int] | None = None
+        self.unread: set[int] = set()
         self.chunk_count = 0
         self.damaged_definitions: list[tuple[str, str, str]] = []
 
@@ -119,7 +124,8 @@ class ChunkStore:
     def write(self, group: Group) -> None:
         """Write a sealed group as one change; set aside chunks that turn out to be damaged.
 
-        Blocks until the change is durable. Raises: WriteError.
+        Reports definitions that another node has created in group.conflicts. The moves of shards are behind all other
+        changes of the group. Blocks until the change is durable. Raises: WriteError.
         """
 
     def tidy(self, is_idle: bool) -> bool:
@@ -144,5 +150,6 @@ class ChunkStore:
         """Mark a clean end, and release all resources.
 
         delivered: the highest delivered position of each queue. None, from a caller that did not read the messages,
-        leaves the marks unchanged for the next recovery.
+        leaves the marks unchanged for the next recovery. Those of unread shards stay as they are in any case, and so
+        does whether the last end of these shards was clean.
         """

@@ -74,7 +74,7 @@ class Copy:
             self.problems.append(f"chunks set aside earlier: {self._source.aside()}; `leveret check` describes them")
         self._write()
         tell(self._source.chunk_count, self._source.chunk_count)
-        self._group.definitions.append((UNFINISHED, "", None))
+        self._group.define(UNFINISHED, "", None)
         self._write()
         self.delivered = self._marks(marks)
 
@@ -93,7 +93,7 @@ class Copy:
                 raise StoreError(f"{target.place} contains messages already: only an empty one can be copied to")
             left.append(chunk.chunk_id)
             self._next_chunk = max(self._next_chunk, int(chunk_number(chunk.chunk_id)) + 1)
-        self._group.definitions.append((UNFINISHED, "", self._command.encode()))
+        self._group.define(UNFINISHED, "", self._command.encode())
         self.has_begun = True
         self._write()
         for at in range(0, len(left), DELETED):
@@ -101,9 +101,9 @@ class Copy:
             self._write()
         for kind, key, _ in found:
             if kind != UNFINISHED:
-                self._group.definitions.append((kind, key, None))
+                self._group.define(kind, key, None)
         for kind, key, _ in target.damaged_definitions:
-            self._group.definitions.append((kind, key, None))
+            self._group.define(kind, key, None)
         self._write()
 
     def _write(self) -> None:
@@ -132,7 +132,7 @@ class Copy:
         for kind, key, value in definitions:
             self.queues += kind == form.QUEUE
             self.exchanges += kind == form.EXCHANGE
-            self._group.definitions.append((kind, key, value))
+            self._group.define(kind, key, value)
             self._defined += len(key) + len(value)
             self._write_full()
 

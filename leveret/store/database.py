@@ -281,7 +281,7 @@ class Database(ChunkStore):
         sql = self._sql
         sql.execute("BEGIN IMMEDIATE")
         try:
-            for kind, key, value in group.definitions:
+            for kind, key, value, _ in group.definitions:
                 for row_id in self._misnamed.get((kind, key), ()):
                     sql.execute("DELETE FROM definitions WHERE id = ?", (row_id,))
                 if value is None:

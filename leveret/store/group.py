@@ -17,6 +17,8 @@ CHUNK_ENTRIES: Final = 1024  # packing or reading more at once would block the c
 MANY_REMOVED: Final = 10_000  # removals that make a group urgent
 ENTRY_BYTES: Final = 256  # approximate size of a message without its content
 
+Definition = tuple[str, str, bytes | None, bool]  # kind, key, value or None to delete it, whether it is created
+
 
 class Strip:
     """The changes of one queue. highest: see Group; 0 for none.
@@ -107,8 +109,12 @@ class Group:
     fails, but go into the next group with all removals. strips: by queue id; highest is the last position that is
     durable once the group is, including removed ones.
     revision: of the definitions in it. size: bytes of the contents in it, with overhead.
+    moves: shards that belong to another node once the group is durable, and the id of that node. marks: the highest
+    delivered position of each of their queues.
     Once sealed, written: new chunks; gone: places to remove, by chunk, packed; counts: new counts, by chunk; emptied:
     chunks to delete; sparse: chunks to rewrite. aside: damaged chunks to set aside, and the damage of each.
+    foreign: messages that are not written, because another node has their shard.
+    Once written, conflicts: kind, key and value of definitions that were to be created and that another node has.
     """
 
     def __init__(self, shard_count: int = 1) -> None:
@@ -119,15 +125,19 @@ class Group:
         self.removed: i64 = 0  # number of removals from earlier groups
         self.counted: i64 = 0  # number of counts in earlier groups
         self.dropped: list[int] = []
-        self.definitions: list[tuple[str, str, bytes | None]] = []
+        self.definitions: list[Definition] = []
         self.revision = 0
         self.size: i64 = 0
+        self.moves: list[tuple[int, int]] = []
+        self.marks: dict[int, int] = {}
         self.written: list[tuple[int, list[Entry]]] = []
         self.gone: dict[int, BytesWriter] = {}  # by chunk: pairs of queue id and position
         self.counts: dict[int, list[Place]] = {}  # by chunk
         self.emptied: list[int] = []
         self.sparse: dict[int, None] = {}
         self.aside: dict[int, str] = {}
+        self.foreign: list[Entry] = []
+        self.conflicts: list[tuple[str, str, bytes]] = []
         self._last: Strip | None = None  # used last
         self._last_message: Message | None = None
 
@@ -144,11 +154,12 @@ class Group:
             or self.emptied
             or self.sparse
             or self.aside
+            or self.moves
         )
 
     def is_urgent(self) -> bool:
         """Whether it must be written now. Removals and counts can wait for other changes, unless there are many."""
-        can_wait = not (self.entries or self.definitions or self.gone or self.emptied or self.sparse)
+        can_wait = not (self.entries or self.definitions or self.gone or self.emptied or self.sparse or self.moves)
         return not can_wait or self.is_large()
 
     def is_large(self) -> bool:
@@ -181,6 +192,10 @@ class Group:
             self.counted += 1
         place.counts = counts
 
+    def define(self, kind: str, key: str, value: bytes | None, is_new: bool = False) -> None:
+        """Set or delete a definition. is_new: only if there is none."""
+        self.definitions.append((kind, key, value, is_new))
+
     def _strip(self, queue_id: i64) -> Strip:
         strip = self._last
         if strip is None or strip.queue_id != queue_id:
@@ -203,8 +218,19 @@ class Group:
             strip.take_all()
         self.dropped.append(queue_id)
 
-    def seal(self, index: Index) -> None:
-        """Convert the changes to operations on chunks, and update the index as if they were done."""
+    def withdraw(self, shards: set[int]) -> None:
+        """Drop the messages of queues of these shards, except those that move between queues."""
+        kept = {(int(entry.queue_id), int(entry.position)) for entry in self.moved}
+        for entry in self.entries:
+            is_in = int(shard_of_queue(entry.queue_id, self._shard_count)) in shards
+            if is_in and (int(entry.queue_id), int(entry.position)) not in kept:
+                entry.message = None
+
+    def seal(self, index: Index, owned: set[int] | None = None) -> None:
+        """Convert the changes to operations on chunks, and update the index as if they were done.
+
+        owned: the shards of which messages are written; None for all.
+        """
         self._last = None
         self._last_message = None
         if self.counted:
@@ -224,16 +250,19 @@ class Group:
         if self._shard_count == 1:
             self._cut(index, self.entries)
         else:
-            for entries in self._by_shard():
-                self._cut(index, entries)
+            for shard, entries in self._by_shard().items():
+                if owned is None or shard in owned:
+                    self._cut(index, entries)
+                else:
+                    self.foreign += entries
 
-    def _by_shard(self) -> list[list[Entry]]:
+    def _by_shard(self) -> dict[int, list[Entry]]:
         """The entries by the shards of their queues."""
         found: dict[int, list[Entry]] = {}
         for entry in self.entries:
             if entry.message is not None:
                 found.setdefault(int(shard_of_queue(entry.queue_id, self._shard_count)), []).append(entry)
-        return list(found.values())
+        return found
 
     def _cut(self, index: Index, entries: list[Entry]) -> None:
         """Form chunks of the entries of a shard."""
@@ -316,6 +345,8 @@ class Group:
         self.emptied = failed.emptied
         self.sparse = failed.sparse
         self.aside.update(failed.aside)
+        self.moves = failed.moves + self.moves
+        self.marks.update(failed.marks)
 
     def _carry_over_moved(self, failed: Group) -> None:
         """Keep moved messages for writing. Their queues' durable positions wait for that too."""

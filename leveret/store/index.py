@@ -11,7 +11,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from leveret.store.chunk import Place
-from leveret.store.shards import chunk_number
+from leveret.store.shards import chunk_number, shard_of_chunk, shard_of_queue
 
 SPARSE: Final = 4  # a chunk with less than 1/SPARSE of its places left is rewritten
 WORTH_IT: Final = 16  # minimum of original places for that
@@ -159,6 +159,15 @@ class Index:
             shelf = self._shelves.get(queue_id)
             if shelf is not None and shelf.parts and shelf.parts[-1].chunk.chunk_id == chunk_id:
                 del shelf.parts[-1]
+
+    def leave(self, shards: set[int], shard_count: int) -> None:
+        """Remove everything of shards that another node has now."""
+        for queue_id in list(self._shelves):
+            if int(shard_of_queue(queue_id, shard_count)) in shards:
+                del self._shelves[queue_id]
+        for chunk_id in list(self._sparse):
+            if int(shard_of_chunk(chunk_id)) in shards:
+                del self._sparse[chunk_id]
 
     def find(self, queue_id: int, position: int) -> int:
         """The id of the chunk that contains a place; 0 when there is none."""

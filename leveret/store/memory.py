@@ -107,7 +107,7 @@ class MemoryLog(MessageLog, DefinitionLog):
     def close(self) -> None:
         """Do nothing."""
 
-    def put(self, kind: str, key: str, value: bytes) -> int:
+    def put(self, kind: str, key: str, value: bytes, is_new: bool = False) -> int:
         """Durable at the next flush."""
         if self._kept is not None:
             self._kept.definitions[kind, key] = value

@@ -9,6 +9,7 @@ class News:
     """The events of one log. listener: None to discard them.
 
     durable: the highest durable position of each queue. revision: of definitions that are durable.
+    conflicts: kind, key, value and revision, as on_conflict() reports them.
     """
 
     def __init__(self) -> None:
@@ -16,6 +17,7 @@ class News:
         self.durable: dict[int, int] = {}
         self.revision = 0
         self._told_revision = 0
+        self.conflicts: list[tuple[str, str, bytes, int]] = []
         self._refused: dict[int, list[int]] = {}
         self._reason = ""
 
@@ -25,12 +27,19 @@ class News:
         self._reason = reason
 
     def tell(self) -> None:
-        """Report all events. For each queue, refusals come first, because the durable position includes them."""
+        """Report all events.
+
+        Refusals come before the durable position of their queue, and conflicts before the durable revision, because
+        these include them.
+        """
         listener = self.listener
         if listener is None:
             self.durable.clear()
             self._refused.clear()
+            self.conflicts.clear()
             return
+        if self.conflicts:
+            self._tell_conflicts(listener)
         if self.revision != self._told_revision:
             try:
                 listener.on_definitions_durable(self.revision)
@@ -53,6 +62,15 @@ class News:
             except Exception as error:
                 listener.fail("confirm durable messages", error)
             self.durable[queue_id] = max(position, self.durable.get(queue_id, 0))
+
+    def _tell_conflicts(self, listener: LogListener) -> None:
+        conflicts, self.conflicts = self.conflicts, []
+        for kind, key, value, revision in conflicts:
+            try:
+                listener.on_conflict(kind, key, value, revision)
+            except Exception as error:
+                self.conflicts.append((kind, key, value, revision))
+                listener.fail("take the definition of another node", error)
 
     def tell_fetched(self, queue_id: int) -> None:
         """Report that messages of a queue have been fetched."""

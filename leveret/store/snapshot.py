@@ -73,7 +73,7 @@ class Snapshot(DefinitionLog):
         """The damaged definitions that load() omitted."""
         return self._definitions.damaged
 
-    def put(self, kind: str, key: str, value: bytes) -> int:
+    def put(self, kind: str, key: str, value: bytes, is_new: bool = False) -> int:
         """Nothing changes."""
         return 0
 

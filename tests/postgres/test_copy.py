@@ -489,7 +489,7 @@ def marked(directory: Path) -> None:
 
     store = Database(directory)
     group = Group()
-    group.definitions.append((UNFINISHED, "", b"some command"))
+    group.define(UNFINISHED, "", b"some command")
     store.write(group)
     store.close()
 

@@ -12,8 +12,12 @@ class DefinitionLog:
     """The store of durable definitions: a map from (kind, key) to bytes, written in order with the messages."""
 
     @abstractmethod
-    def put(self, kind: str, key: str, value: bytes) -> int:
-        """Set a value. Returns: the revision that on_definitions_durable() will report."""
+    def put(self, kind: str, key: str, value: bytes, is_new: bool = False) -> int:
+        """Set a value. Returns: the revision that on_definitions_durable() will report.
+
+        is_new: whether this creates it. If another node has created it first, nothing changes, and
+        LogListener.on_conflict() follows.
+        """
 
     @abstractmethod
     def delete(self, kind: str, key: str) -> int:

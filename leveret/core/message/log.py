@@ -44,6 +44,12 @@ class LogListener:
     def on_definitions_durable(self, revision: int) -> None:
         """Every change of definitions up to and including this revision is safe."""
 
+    def on_conflict(self, kind: str, key: str, value: bytes, revision: int) -> None:
+        """Another node has created a definition first, with this value, and that of this node was not written.
+
+        revision: the one that put() returned for it. on_definitions_durable() reports it later.
+        """
+
     @abstractmethod
     def on_behind(self, is_behind: bool) -> None:
         """Whether too much waits to be written (core/turn/alarms.py, BEHIND_BYTES)."""
@@ -120,6 +126,13 @@ class MessageLog:
     A message of a queue is identified by its position. The queue assigns positions; they increase, starting after the
     last one that recover() has found.
     """
+
+    def owns(self, queue_id: int) -> bool:
+        """Whether the messages of this queue are this node's: always, unless other nodes share the log's store.
+
+        Nothing is appended for a queue of another node; everything else that concerns its messages is ignored.
+        """
+        return True
 
     @abstractmethod
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
