@@ -5,23 +5,25 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Final
 
 import psycopg
 
 from leveret.cluster.database import Connection
-from leveret.cluster.heads import as_bytes, as_int
+from leveret.cluster.heads import REVISION, as_bytes, as_int
 from leveret.cluster.membership import line
 from leveret.cluster.statement import decode_key
 from leveret.store.chunk_store import StoreError
 
 POLL_S: Final = 1.0  # a change arrives within that time if the database has told nothing of it
 AGAIN_S: Final = 0.2  # between two attempts to connect
-STEP: Final = 1000  # changes that are read at once
+STEP: Final = 200  # changes that are read, and applied, at once
 LISTEN: Final = "LISTEN leveret"
 READ: Final = (
-    f"SELECT kind, key, value, revision FROM definitions WHERE revision > %b::bigint ORDER BY revision LIMIT {STEP}"
+    "SELECT kind, key, value, revision FROM definitions WHERE revision > %b::bigint AND revision <= %b::bigint "
+    f"ORDER BY revision LIMIT {STEP}"
 )
 
 log = logging.getLogger("leveret.cluster")
@@ -30,11 +32,19 @@ Change = tuple[str, str, bytes | None]
 """Kind, key and value of a definition; None if it is deleted."""
 
 
+@dataclass(frozen=True)
+class News:
+    """Changes of definitions, own ones too, each with the latest value. With them all up to this revision are known."""
+
+    changes: list[Change]
+    revision: int
+
+
 class Feed:
     """Follows the table of definitions in a thread of its own.
 
     connect: opens a connection for a purpose. Raises: StoreError. revision: of the last change that is known already.
-    notify: called in the thread when changes have arrived.
+    notify: called in the thread each time when there is news.
     """
 
     def __init__(
@@ -44,7 +54,7 @@ class Feed:
         self._purpose = purpose
         self._revision = revision
         self._notify = notify
-        self._arrived: SimpleQueue[Change] = SimpleQueue()
+        self._news: SimpleQueue[News] = SimpleQueue()
         self._connection: Connection | None = None
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leveret-definitions", daemon=True)
@@ -53,12 +63,9 @@ class Feed:
         """Start the thread."""
         self._thread.start()
 
-    def take(self) -> list[Change]:
-        """The changes since the last call, own ones too. A change may come again; each is of the latest value."""
-        found: list[Change] = []
-        while not self._arrived.empty():
-            found.append(self._arrived.get())
-        return found
+    def take(self) -> News | None:
+        """The next news, None if there is none yet."""
+        return None if self._news.empty() else self._news.get()
 
     def close(self) -> None:
         """End the thread. Waits for POLL_S at most, if the database answers."""
@@ -83,10 +90,15 @@ class Feed:
 
     def _read(self, connection: Connection) -> None:
         """Read what is new. Raises: psycopg.Error."""
-        while rows := connection.cursor(binary=True).execute(READ, (self._revision,)).fetchall():
-            for kind, key, value, revision in rows:
-                self._arrived.put((str(kind), decode_key(as_bytes(key)), None if value is None else as_bytes(value)))
-                self._revision = as_int(revision)
+        last = as_int(connection.execute(REVISION).fetchall()[0][0])
+        while self._revision < last:
+            rows = connection.cursor(binary=True).execute(READ, (self._revision, last)).fetchall()
+            changes = [
+                (str(kind), decode_key(as_bytes(key)), None if value is None else as_bytes(value))
+                for kind, key, value, _ in rows
+            ]
+            self._revision = as_int(rows[-1][3]) if len(rows) == STEP else last
+            self._news.put(News(changes, self._revision))
             self._notify()
 
     def _drop(self) -> None:

@@ -18,6 +18,7 @@ ASIDE: Final = "SELECT shard, chunk, is_spent FROM aside WHERE shard = ANY (%b::
 GONE: Final = "SELECT shard, chunk, places FROM gone WHERE shard = ANY (%b::int[])"
 COUNTS: Final = "SELECT shard, chunk, places FROM counts WHERE shard = ANY (%b::int[])"
 MARKS: Final = "SELECT queue, position FROM delivered WHERE shard = ANY (%b::int[])"
+REVISION: Final = "SELECT value FROM revision"
 COUNT: Final = "SELECT count(*) FROM chunks WHERE shard = ANY (%b::int[])"
 CHUNKS: Final = (
     "SELECT shard, id, head FROM chunks WHERE shard = ANY (%b::int[]) AND (shard, id) > (%b::int, %b::bigint) "
@@ -34,12 +35,14 @@ class Heads:
     """Reads some shards, which belong to this node: nobody else changes them. Raises: psycopg.Error.
 
     aside: chunks that are set aside. noted: chunks with delivery counts. count: how many chunks there are.
-    marks: the highest delivered position by queue.
+    marks: the highest delivered position by queue. revision: of the last definition that others may have made before
+    these shards were read; their queues are among them.
     """
 
     def __init__(self, connection: Connection, shards: list[int]) -> None:
         self._connection = connection
         self._shards = shards
+        self.revision = as_int(self._connection.execute(REVISION).fetchall()[0][0])
         self._spent: set[int] = set()
         self.aside: set[int] = set()
         for shard, number, is_spent in self._rows(ASIDE):

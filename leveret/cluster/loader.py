@@ -28,12 +28,14 @@ class Batch:
     """A part of what some shards contain.
 
     marks: the highest delivered position by queue; was_clean: whether they are complete. is_last: of these shards.
+    revision: the definitions of the queues are known once those up to this revision are.
     """
 
     shards: list[int]
     found: list[Found]
     marks: dict[int, int]
     was_clean: bool
+    revision: int
     is_last: bool
 
 
@@ -87,9 +89,9 @@ class Loader:
                         heads = Heads(connection, wanted[0])
                         self._admit(heads)
                         for found in heads.found(last):
-                            self._pass_on(Batch(wanted[0], found, heads.marks, wanted[1], False))
+                            self._pass_on(Batch(wanted[0], found, heads.marks, wanted[1], heads.revision, False))
                             last = found[-1].chunk_id
-                        self._pass_on(Batch(wanted[0], [], heads.marks, wanted[1], True))
+                        self._pass_on(Batch(wanted[0], [], heads.marks, wanted[1], heads.revision, True))
                     break
                 except (psycopg.Error, StoreError) as error:
                     log.warning("shards cannot be loaded now: %s", line(error))

@@ -68,6 +68,7 @@ class Membership:
         self.node = 0
         self.session = 1
         self.was_clean = True
+        self.owned: set[int] = set(range(SHARDS))
         self.beat_s = 0.0
         self._address = address
         self._connect = connect

@@ -188,8 +188,8 @@ class PostgresStore(ChunkStore):
             execute(CONFIRM, (node,))
             return Written(True, 0, self._has_warned)
         if isinstance(ask, RaiseSession):
-            row = execute(RAISE_SESSION, (node,)).fetchone()
-            return Raised(None if row is None else as_int(row[0]), self._has_warned)
+            raised = execute(RAISE_SESSION, (node,)).fetchone()
+            return Raised(None if raised is None else as_int(raised[0]), self._has_warned)
         if isinstance(ask, Look):
             return Arrived(self._has_arrived(ask.commit))
         if isinstance(ask, Read):

@@ -186,13 +186,12 @@ def test_a_cancelled_wait_for_the_standby_is_no_confirm(database_url: str, postg
 def test_a_statement_of_an_earlier_session_writes_nothing(database_url: str) -> None:
     node = Node(database_url)
     node.written()
-    member = node.store._member
     with psycopg.connect(database_url) as connection:
         connection.execute("UPDATE leveret.nodes SET session = session + 1")
     node.append()
     node.wait(lambda: node.heard.refused)
     assert node.lost.get(timeout=PATIENCE_S) == "another node has taken its place"
-    assert member.session == 1
+    assert node.store._writer.session == 1
     node.log.close()
     assert positions(database_url) == [1]
 

@@ -38,6 +38,11 @@ class Heard(LogListener):
         self.refused: list[tuple[int, list[int]]] = []
         self.revision = 0
         self.behind: list[bool] = []
+        self.conflicts: list[tuple[str, str, bytes, int]] = []
+
+    def on_conflict(self, kind: str, key: str, value: bytes, revision: int) -> None:
+        """Remember."""
+        self.conflicts.append((kind, key, value, revision))
 
     def on_durable(self, queue_id: int, position: int) -> None:
         """Remember."""
