@@ -313,8 +313,9 @@ class ChunkLog(MessageLog, DefinitionLog):
     def release(self, shards: list[int], to: int) -> None:
         """Hand shards to another node, behind all changes of them so far. to: the id of that node.
 
-        Their queues have been stopped: their publishers were told to send again what is not safe yet, so it is not
-        written any more. From now on the log ignores everything that concerns these shards, and reports nothing.
+        Their queues have been stopped, and nothing is appended for them any more. Messages that are not written yet
+        are written before, though their publishers were told to send them again: windows of deduplication contain
+        them. From now on the log ignores everything that concerns these shards, and reports only what it refuses.
         """
         owned = self._owned if self._owned is not None else set(range(self._shard_count))
         leaving = owned.intersection(shards)
@@ -324,8 +325,6 @@ class ChunkLog(MessageLog, DefinitionLog):
         if self._store.owned is None:
             self._store.owned = owned
         self._leaving |= leaving
-        for group in [*self._full, self._group]:
-            group.withdraw(leaving)
         self._group.moves += [(shard, to) for shard in sorted(leaving)]
         marks = self._last_marks()
         for queue_id in self._queues_in(leaving, marks):
@@ -586,21 +585,16 @@ class ChunkLog(MessageLog, DefinitionLog):
             self._index.forget(chunk_id, {int(entry.queue_id) for entry in entries})
         moved = {(int(entry.queue_id), int(entry.position)) for entry in group.moved}
         for entry in group.entries:
-            queue_id, position = int(entry.queue_id), int(entry.position)
-            if entry.message is not None and (queue_id, position) not in moved and not self._is_leaving(queue_id):
-                self._news.refuse(queue_id, position, error)
+            if entry.message is not None and (int(entry.queue_id), int(entry.position)) not in moved:
+                self._news.refuse(int(entry.queue_id), int(entry.position), error)
         self._settled(group)  # messages no longer needed count as durable
 
     def _settled(self, group: Group) -> None:
-        """Mark the messages of a group as durable, except refused ones."""
+        """Mark the messages of a group as durable, except refused ones and those of released shards."""
         news = self._news
         for queue_id, strip in group.strips.items():
-            if strip.highest and not self._is_leaving(queue_id):
+            if strip.highest and not (self._leaving and self._shard(queue_id) in self._leaving):
                 news.durable[queue_id] = max(int(strip.highest), news.durable.get(queue_id, 0))
-
-    def _is_leaving(self, queue_id: int) -> bool:
-        """Whether a queue has been released, so that nothing is reported of it."""
-        return bool(self._leaving) and self._shard(queue_id) in self._leaving
 
 
 class Progress:

@@ -218,14 +218,6 @@ class Group:
             strip.take_all()
         self.dropped.append(queue_id)
 
-    def withdraw(self, shards: set[int]) -> None:
-        """Drop the messages of queues of these shards, except those that move between queues."""
-        kept = {(int(entry.queue_id), int(entry.position)) for entry in self.moved}
-        for entry in self.entries:
-            is_in = int(shard_of_queue(entry.queue_id, self._shard_count)) in shards
-            if is_in and (int(entry.queue_id), int(entry.position)) not in kept:
-                entry.message = None
-
     def seal(self, index: Index, owned: set[int] | None = None) -> None:
         """Convert the changes to operations on chunks, and update the index as if they were done.
 

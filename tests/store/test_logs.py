@@ -64,6 +64,11 @@ class Heard(LogListener):
         """Remember."""
         self.revision = revision
 
+    def on_conflict(self, kind: str, key: str, value: bytes, revision: int) -> None:
+        """Remember."""
+        assert self.revision < revision
+        self.conflicts.append((kind, key, value, revision))
+
     def on_behind(self, is_behind: bool) -> None:
         """Remember."""
         self.behind.append(is_behind)
