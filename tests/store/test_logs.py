@@ -40,10 +40,6 @@ class Heard(LogListener):
         self.behind: list[bool] = []
         self.conflicts: list[tuple[str, str, bytes, int]] = []
 
-    def on_conflict(self, kind: str, key: str, value: bytes, revision: int) -> None:
-        """Remember."""
-        self.conflicts.append((kind, key, value, revision))
-
     def on_durable(self, queue_id: int, position: int) -> None:
         """Remember."""
         self.durable[queue_id] = position
