@@ -34,25 +34,36 @@ Change = tuple[str, str, bytes | None]
 
 @dataclass(frozen=True)
 class News:
-    """Changes of definitions, own ones too, each with the latest value. With them all up to this revision are known."""
+    """Changes of definitions, own ones too, each with the latest value. With them all up to this revision are known.
+
+    durable: if they are the last ones of a round: the changes of this node up to here were durable when it began.
+    """
 
     changes: list[Change]
     revision: int
+    durable: int | None
 
 
 class Feed:
     """Follows the table of definitions in a thread of its own.
 
     connect: opens a connection for a purpose. Raises: StoreError. revision: of the last change that is known already.
+    durable: the number of the last durable change of this node; called in the thread before each round.
     notify: called in the thread each time when there is news.
     """
 
     def __init__(
-        self, connect: Callable[[str], Connection], purpose: str, revision: int, notify: Callable[[], None]
+        self,
+        connect: Callable[[str], Connection],
+        purpose: str,
+        revision: int,
+        durable: Callable[[], int],
+        notify: Callable[[], None],
     ) -> None:
         self._connect = connect
         self._purpose = purpose
         self._revision = revision
+        self._durable = durable
         self._notify = notify
         self._news: SimpleQueue[News] = SimpleQueue()
         self._connection: Connection | None = None
@@ -90,6 +101,7 @@ class Feed:
 
     def _read(self, connection: Connection) -> None:
         """Read what is new. Raises: psycopg.Error."""
+        durable = self._durable()
         last = as_int(connection.execute(REVISION).fetchall()[0][0])
         while self._revision < last:
             rows = connection.cursor(binary=True).execute(READ, (self._revision, last)).fetchall()
@@ -98,7 +110,7 @@ class Feed:
                 for kind, key, value, _ in rows
             ]
             self._revision = as_int(rows[-1][3]) if len(rows) == STEP else last
-            self._news.put(News(changes, self._revision))
+            self._news.put(News(changes, self._revision, durable if self._revision == last else None))
             self._notify()
 
     def _drop(self) -> None:

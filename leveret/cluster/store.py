@@ -18,7 +18,7 @@ from psycopg.errors import Diagnostic
 from leveret.cluster.commit import Commit, add_counts
 from leveret.cluster.database import Connection
 from leveret.cluster.fetcher import Fetcher
-from leveret.cluster.heads import Gone, Heads, as_bytes, as_int, chunk_of, counts_of
+from leveret.cluster.heads import REVISION, Gone, Heads, as_bytes, as_int, chunk_of, counts_of
 from leveret.cluster.membership import Membership, line
 from leveret.cluster.schema import SHARDS
 from leveret.cluster.statement import Statement, decode_key, encode_key, split
@@ -64,6 +64,7 @@ class PostgresStore(ChunkStore):
     """The store of a node that has joined its cluster.
 
     connect: opens a connection for a purpose. Raises: StoreError.
+    revision: definitions() has returned at least all definitions up to this revision.
     """
 
     def __init__(self, member: Membership, connect: Callable[[str], Connection]) -> None:
@@ -80,7 +81,9 @@ class PostgresStore(ChunkStore):
         self._written = 0  # bytes since the last vacuum
         self._vacuum: threading.Thread | None = None
         self.was_clean = member.was_clean
-        self.is_new = self._rows("SELECT value FROM revision") == [(0,)]
+        self.owned = set(member.owned)
+        self.revision = as_int(self._rows(REVISION)[0][0])
+        self.is_new = self.revision == 0
 
     def _open(self) -> Connection:
         connection = self._connect(f"{self._member.name} commits")
@@ -104,6 +107,7 @@ class PostgresStore(ChunkStore):
 
     def definitions(self) -> list[tuple[str, str, bytes]]:
         """See ChunkStore. Raises: StoreError."""
+        self.revision = as_int(self._rows(REVISION)[0][0])
         rows = self._rows("SELECT kind, key, value FROM definitions WHERE value IS NOT NULL ORDER BY place")
         return [(str(kind), decode_key(as_bytes(key)), as_bytes(value)) for kind, key, value in rows]
 
@@ -121,7 +125,7 @@ class PostgresStore(ChunkStore):
         """What the shards of this node contain, as it starts. Raises: StoreError."""
         if self._heads is None:
             try:
-                self._heads = Heads(self._connection, sorted(self._member.owned))
+                self._heads = Heads(self._connection, sorted(self.owned or ()))
             except psycopg.Error as error:
                 raise _unreadable(error) from None
             self.admit(self._heads)

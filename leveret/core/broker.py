@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import random
 from collections import deque
+from typing import Final
 
 from leveret.core.access import user as access
 from leveret.core.access.user import Credential, User
@@ -21,6 +22,7 @@ from leveret.core.counting.counters import VirtualHostCounters
 from leveret.core.counting.intake import Intake
 from leveret.core.definition import form
 from leveret.core.definition.log import DefinitionLog
+from leveret.core.definition.sharing import Sharing
 from leveret.core.errors.administration import InvalidError, ProtectedError, unknown_vhost
 from leveret.core.message.budget import Pageable
 from leveret.core.message.log import LogListener, MessageLog
@@ -42,6 +44,8 @@ from leveret.core.turn.work import LETTER, TIMER
 from leveret.core.vhost import VirtualHost
 from leveret.wire.constants import MAX_MESSAGE_SIZE
 
+DRAWS: Final = 4096  # for an id that this node owns; it owns at least one of 256, unless it owns nothing
+
 
 class Broker(Surroundings, Premises):
     """One broker.
@@ -57,6 +61,7 @@ class Broker(Surroundings, Premises):
     max_message_size: of a message body, in bytes.
     started_ms: on the core's clock. lag: of the event loop, measured by the driver.
     leaving: by name, deleted virtual hosts that are not empty yet. past: counters of virtual hosts that are gone.
+    shared: the definitions that the nodes of a cluster share; None without a cluster.
     """
 
     def __init__(
@@ -88,11 +93,18 @@ class Broker(Surroundings, Premises):
         self.durable_revision = 0
         self.revision = 0
         self._definition_log = definition_log
+        self.shared: Sharing | None = None
         self._random = random.Random(seed)  # predictable from earlier output
         self._names: random.Random = random.SystemRandom() if seed is None else self._random
         self._connection_number = 0
         self.news = News(self)
         self._suspended: list[Queue] = []
+
+    def share_definitions(self) -> Sharing:
+        """Share the definitions with other nodes from now on. Before recover()."""
+        shared = self.shared = Sharing(self._definition_log, self.following)
+        self._definition_log = shared
+        return shared
 
     def recover(self) -> int:
         """Restore definitions and messages from the logs. Returns: how many messages."""
@@ -161,6 +173,12 @@ class Broker(Surroundings, Premises):
             for queue in suspended:
                 queue.resume()
                 queue.on_fetched()
+
+    def renewed(self, queue: BaseQueue) -> None:
+        """A lost queue has been renewed: it waits with the others if nothing may be delivered now."""
+        if self.is_suspended and isinstance(queue, Queue):
+            self._suspended.append(queue)
+            queue.pause()
 
     def queues(self) -> list[Queue]:
         """All queues of all virtual hosts, including those being deleted. Cost: a copy."""
@@ -308,7 +326,8 @@ class Broker(Surroundings, Premises):
     ) -> VirtualHost:
         """Create a virtual host, or change its properties; None keeps the present value.
 
-        Raises: InvalidError for an unknown queue type, or if a deleted virtual host of this name has remains.
+        Raises: InvalidError for an unknown queue type, or if a deleted virtual host of this name has remains, here or
+        on another node.
         """
         if default_queue_type and default_queue_type not in QUEUE_TYPES:
             raise InvalidError(f"{default_queue_type} is not a valid queue type")
@@ -317,6 +336,7 @@ class Broker(Surroundings, Premises):
             if name in self._unclean:
                 text = f"the deletion of virtual host '{name}' is incomplete; restart the broker first"
                 raise InvalidError(text)
+            self._check_remains(name)
             vhost = VirtualHost(self, name)
         description = vhost.description if description is None else description
         tags = vhost.tags if tags is None else tags
@@ -330,6 +350,15 @@ class Broker(Surroundings, Premises):
         self.vhosts[name] = vhost
         self.remember(form.VHOST, form.key(name), value)
         return vhost
+
+    def _check_remains(self, name: str) -> None:
+        """Raises: InvalidError when another node is still deleting the content of a virtual host of this name."""
+        if self.shared is None or not self.shared.has(form.LEAVING, form.key(name)):
+            return
+        clearing = self.leaving.get(name)
+        if clearing is None or clearing.is_followed:
+            text = f"another node is still deleting the content of virtual host '{name}'; try again in a moment"
+            raise InvalidError(text)
 
     def protect_vhost(self, name: str, protected: bool) -> None:
         """Protect a virtual host from deletion, or end the protection. Raises: UnknownError."""
@@ -367,6 +396,11 @@ class Broker(Surroundings, Premises):
         vhost = self.vhost(name)
         if vhost.protected:
             raise ProtectedError(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
+        return self.drop_vhost(vhost)
+
+    def drop_vhost(self, vhost: VirtualHost) -> Clearing:
+        """Delete a virtual host, even a protected one. Returns: as delete_vhost()."""
+        name = vhost.name
         self.close_connections(None, vhost, f"vhost '{name}' is deleted")
         self.users.forget_vhost(name)
         self.parameters.drop(name)
@@ -377,7 +411,7 @@ class Broker(Surroundings, Premises):
         del self.vhosts[name]
         self.forget(form.VHOST, form.key(name))
         self.remember(form.LEAVING, form.key(name), b"")
-        clearing = self.leaving[name] = Clearing(vhost)
+        clearing = self.leaving[name] = Clearing(vhost, False, self.following.is_on)
         self.background.begin(clearing)
         return clearing
 
@@ -430,9 +464,9 @@ class Broker(Surroundings, Premises):
 
     # -- definitions
 
-    def remember(self, kind: str, key: str, value: bytes) -> None:
-        """Store a definition; replies of this call wait until it is durable."""
-        self.revision = self._definition_log.put(kind, key, value)
+    def remember(self, kind: str, key: str, value: bytes, is_new: bool = False) -> None:
+        """Store a definition; replies of this call wait until it is durable. is_new: as in DefinitionLog.put()."""
+        self.revision = self._definition_log.put(kind, key, value, is_new)
         if len(self.aside):
             mend(self, kind, key)
 
@@ -473,8 +507,14 @@ class Broker(Surroundings, Premises):
     # -- names
 
     def new_id(self) -> int:
-        """An id for a queue, unique among all nodes."""
-        return self._names.getrandbits(62)
+        """An id for a queue, unique among all nodes; this node owns it, if it owns any."""
+        ownership = self.ownership
+        queue_id = self._names.getrandbits(62)
+        for _ in range(DRAWS):
+            if ownership.owns(queue_id):
+                break
+            queue_id = self._names.getrandbits(62)
+        return queue_id
 
     def random_name(self) -> str:
         """22 characters, as in RabbitMQ's generated names. Not guessable: who knows a reply name may send to it."""
@@ -531,7 +571,11 @@ class News(LogListener):
                 raise  # the queue must process this before on_durable()
 
     def on_fetched(self, queue_id: int) -> None:
-        """Resume a queue that waited for its log."""
+        """Resume a queue that waited for its log, or its renewal."""
+        renewal = self._broker.renewals.get(queue_id)
+        if renewal is not None:
+            renewal.on_fetched()
+            return
         queue = self._broker.logged.get(abs(queue_id))
         if queue is not None:
             try:
@@ -551,6 +595,8 @@ class News(LogListener):
     def on_definitions_durable(self, revision: int) -> None:
         """Release the replies that waited for this revision."""
         self._broker.durable_revision = revision
+        if self._broker.shared is not None:
+            self._broker.shared.durable(revision)
         for journal in self._broker.journals:
             try:
                 journal.on_durable(revision)
@@ -562,6 +608,11 @@ class News(LogListener):
                 sink.on_definitions_durable(revision)
             except Exception as error:
                 sink.fail("send replies that waited for the disk", error)
+
+    def on_conflict(self, kind: str, key: str, value: bytes, revision: int) -> None:
+        """Take what another node has created. Who declared it here is told with on_definitions_durable()."""
+        if self._broker.shared is not None:
+            self._broker.shared.conflict(kind, key, value, revision)
 
     def on_behind(self, is_behind: bool) -> None:
         """Block publishers while too much waits to be written."""

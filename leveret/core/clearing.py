@@ -18,16 +18,30 @@ AT_ONCE: Final = 20  # queues
 
 
 class Clearing(BackgroundJob):
-    """A deleted virtual host that still has content. is_done: it is empty."""
+    """A deleted virtual host that still has content. is_done: it is empty.
 
-    def __init__(self, vhost: VirtualHost, is_done: bool = False) -> None:
+    is_followed: another node deletes the content for good; here it only goes out of effect.
+    """
+
+    def __init__(self, vhost: VirtualHost, is_done: bool = False, is_followed: bool = False) -> None:
         self.vhost = vhost
         self.is_done = is_done
+        self.is_followed = is_followed
 
     def work(self) -> bool:
         """Delete some queues, then some exchanges. Returns: whether none are left."""
         if self.is_done:
             return True
+        if not self.is_followed:
+            return self._work()
+        following = self.vhost.broker.following
+        following.begin()
+        try:
+            return self._work()
+        finally:
+            following.end()
+
+    def _work(self) -> bool:
         vhost = self.vhost
         failure: Exception | None = None
         for queue in list(islice(vhost.queues.values(), AT_ONCE)):

@@ -95,7 +95,7 @@ class PolicyApplication(BackgroundJob):
             left -= 1
             if self._queues:
                 queue = self._queues.pop()
-                if not queue.deleted:
+                if not queue.deleted or queue.fault:
                     try:
                         apply_to_queue(vhost, queue)
                     except Exception as error:

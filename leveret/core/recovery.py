@@ -87,11 +87,11 @@ def _set_damaged_aside(broker: Broker, entry: Entry, what: str) -> None:
 def recover_messages(broker: Broker) -> int:
     """Restore messages. Returns: how many. Raises: Unreadable when some cannot be read now."""
     count = 0
-    transient: dict[int, None] = {}  # ids of paged out messages that do not survive a restart
+    left: dict[int, None] = {}  # ids of paged out messages that do not survive a restart, and of deleted queues
     for found in broker.log.recover():
         queue = broker.logged.get(found.queue_id)
-        if queue is None and found.queue_id < 0:
-            transient[found.queue_id] = None
+        if queue is None and (found.queue_id < 0 or broker.shared is not None):  # another node has deleted it
+            left[found.queue_id] = None
             continue
         try:
             if queue is None:
@@ -104,7 +104,7 @@ def recover_messages(broker: Broker) -> int:
                 broker.faults.own("create a queue for messages whose queue is lost", error)
             else:
                 queue.fail("restore messages from the log", error)
-    for queue_id in transient:
+    for queue_id in left:
         broker.log.drop(queue_id)
     for queue in list(broker.logged.values()):
         try:
@@ -141,7 +141,7 @@ def _take(broker: Broker, queue: Logged, found: Recovered | Resting) -> int:
     return count
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Why a definition cannot be used, as text for operators."""
     if isinstance(error, Refusal):
         return error.text
@@ -155,16 +155,16 @@ def _use(broker: Broker, entry: Entry) -> bool:
     try:
         entry.read()
         names = entry.names
-        entry.needs = _missing(broker, entry.kind, names)
+        entry.needs = missing(broker, entry.kind, names)
         if entry.needs is not None:
             entry.why = f"{described(entry.needs[0], list(entry.needs[1:]))} does not exist"
         else:
-            _restore(broker, entry.kind, names, entry.value)
+            restore(broker, entry.kind, names, entry.value)
             if entry.kind == form.BINDING:
                 _rename(broker, entry)
             return True
     except Exception as error:  # damaged bytes may raise anything
-        entry.why = _reason(error)
+        entry.why = reason(error)
     broker.aside.add(entry)
     return False
 
@@ -177,11 +177,17 @@ def _rename(broker: Broker, entry: Entry) -> None:
         broker.keep(entry.kind, key, entry.value)
 
 
-def _missing(broker: Broker, kind: str, names: list[str]) -> Identity | None:
-    """The missing owner of a definition. A missing virtual host is created instead, since its content was kept."""
+def missing(broker: Broker, kind: str, names: list[str]) -> Identity | None:
+    """The missing owner of a definition.
+
+    A missing virtual host is created instead, since its content was kept; but not in a cluster, where another node may
+    have deleted it.
+    """
     for owner in owners(kind, names):
         name = owner[-1]
         if owner[0] == form.VHOST:
+            if broker.shared is not None and name not in broker.vhosts and name not in broker.leaving:
+                return owner
             _vhost(broker, name)
         elif owner[0] == form.USER:
             if broker.users.get(name) is None:
@@ -193,7 +199,7 @@ def _missing(broker: Broker, kind: str, names: list[str]) -> Identity | None:
     return None
 
 
-def _restore(broker: Broker, kind: str, names: list[str], value: bytes) -> None:
+def restore(broker: Broker, kind: str, names: list[str], value: bytes) -> None:
     """Restore a definition. Changes nothing when it raises."""
     if kind == form.DEDUPLICATION:
         _vhost(broker, names[0]).restore_window(names[1], int(names[2]), value)
@@ -221,14 +227,19 @@ def _restore_clock(broker: Broker, value: Table) -> None:
 
 
 def _restore_vhost(broker: Broker, name: str, value: Table) -> None:
-    vhost = VirtualHost(broker, name)
-    vhost.description = value["description"].text
-    vhost.tags = form.texts(value["tags"])
-    vhost.default_queue_type = value["default_queue_type"].text
-    vhost.protected = value["protected"].value is True
-    if vhost.default_queue_type and vhost.default_queue_type not in QUEUE_TYPES:
-        raise ValueError(f"'{vhost.default_queue_type}' is not a queue type")
-    broker.vhosts[name] = vhost
+    description, tags = value["description"].text, form.texts(value["tags"])
+    default_queue_type, protected = value["default_queue_type"].text, value["protected"].value is True
+    if default_queue_type and default_queue_type not in QUEUE_TYPES:
+        raise ValueError(f"'{default_queue_type}' is not a queue type")
+    vhost = broker.vhosts.get(name)
+    if vhost is None:
+        if name in broker.leaving:
+            broker.background.hurry(broker.leaving[name])
+        vhost = broker.vhosts[name] = VirtualHost(broker, name)
+    vhost.description = description
+    vhost.tags = tags
+    vhost.default_queue_type = default_queue_type
+    vhost.protected = protected
 
 
 def _vhost(broker: Broker, name: str) -> VirtualHost:

@@ -12,12 +12,14 @@ from typing import Final
 from leveret.core import definitions, policy_application
 from leveret.core.access.user import MAX_BINDINGS, MAX_CONSUMERS, MAX_EXCHANGES, MAX_QUEUES, reached
 from leveret.core.definition import form
+from leveret.core.definition.aside import Entry
 from leveret.core.equivalence import check_same_exchange, check_same_queue
 from leveret.core.errors import diagnostics
 from leveret.core.errors import refusals as errors
 from leveret.core.errors.diagnostics import Origin
 from leveret.core.exchange.exchange import Binding, Exchange, NameSpace
 from leveret.core.exchange_types.deduplication import Deduplication
+from leveret.core.exchange_types.delayed import Delay
 from leveret.core.exchange_types.kinds import new_exchange
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
@@ -37,7 +39,8 @@ from leveret.core.queue.observers import Observers
 from leveret.core.queue.queue import Queue
 from leveret.core.queue.replies import REPLY_PREFIX, ReplyQueue
 from leveret.core.queue.surroundings import Surroundings
-from leveret.wire.fields import LONGSTR, Field, Table, longstr
+from leveret.core.turn.faults import sentence
+from leveret.wire.fields import LONGSTR, Field, Table, longstr, table_bytes
 
 PREDECLARED: Final = (
     ("", "direct", False),
@@ -134,10 +137,32 @@ class VirtualHost(NameSpace):
         policy_application.apply_to_exchange(self, exchange)
         self.exchanges[exchange.name] = exchange
         self.generation += 1
+        self._open(exchange)
+        if remembers:
+            self.broker.remember(form.EXCHANGE, definitions.exchange_key(exchange), value, True)
+
+    def _open(self, exchange: Exchange) -> None:
+        """Let an exchange begin. Messages that it stores are lost here if another node has them."""
         for interceptor in exchange.interceptors:
             interceptor.open()
-        if remembers:
-            self.broker.remember(form.EXCHANGE, definitions.exchange_key(exchange), value)
+        if exchange.log_id and exchange.durable:
+            self._lose_elsewhere(exchange.log_id)
+
+    def _lose_elsewhere(self, queue_id: int) -> None:
+        ownership = self.broker.ownership
+        if not ownership.owns(queue_id):
+            self.broker.logged[queue_id].on_lost(ownership.elsewhere(queue_id))
+
+    def check_declared_exchange(
+        self, name: str, kind: str, auto_delete: bool, internal: bool, arguments: Table
+    ) -> None:
+        """Check a durable exchange that was declared here, now that it is known which node was faster.
+
+        Raises: Refusal UNFIT when another node was, and has declared it differently.
+        """
+        exchange = self.exchanges.get(name)
+        if exchange is not None:
+            check_same_exchange(exchange, kind, True, auto_delete, internal, arguments)
 
     def delete_exchange(self, name: str, if_unused: bool) -> None:
         """Delete the exchange with its bindings, if it exists.
@@ -155,7 +180,10 @@ class VirtualHost(NameSpace):
         self.remove_exchange(exchange)
 
     def remove_exchange(self, exchange: Exchange) -> None:
-        """Delete an exchange, and recursively the auto-delete exchanges that lose their last binding with it."""
+        """Delete an exchange, and recursively the auto-delete exchanges that lose their last binding with it.
+
+        If another node has deleted it, that node deletes all that follows from it.
+        """
         pending = [exchange]
         while pending:
             exchange = pending.pop()
@@ -164,12 +192,14 @@ class VirtualHost(NameSpace):
             del self.exchanges[exchange.name]
             exchange.counters.end(self.past.exchanges)
             self.generation += 1
-            self.broker.forget_permissions(self.name, exchange.name)
+            follows = self.broker.following.is_on
+            if not follows:
+                self.broker.forget_permissions(self.name, exchange.name)
             for binding in list(exchange.bindings):
                 self._detach(binding)
             for binding in list(exchange.incoming):
                 self._detach(binding)
-                if binding.source.auto_delete and not binding.source.bindings:
+                if binding.source.auto_delete and not binding.source.bindings and not follows:
                     pending.append(binding.source)
             for interceptor in exchange.interceptors:
                 interceptor.close()
@@ -179,8 +209,8 @@ class VirtualHost(NameSpace):
                 self.broker.drop_aside(form.EXCHANGE, self.name, exchange.name)
 
     def _source_may_go(self, source: Exchange) -> None:
-        """Delete an auto-delete exchange that has lost its last binding."""
-        if source.auto_delete and not source.bindings:
+        """Delete an auto-delete exchange that has lost its last binding here."""
+        if source.auto_delete and not source.bindings and not self.broker.following.is_on:
             self.remove_exchange(source)
 
     # -- queues
@@ -242,6 +272,15 @@ class VirtualHost(NameSpace):
             raise errors.reserved_name("queue", name)
         return self.make_queue(name, kept, owner if exclusive else 0, auto_delete, arguments, origin)
 
+    def check_declared_queue(self, name: str, auto_delete: bool, arguments: Table) -> None:
+        """Check a durable queue that was declared here, now that it is known which node was faster.
+
+        Raises: Refusal UNFIT when another node was, and has declared it differently.
+        """
+        queue = self.queues.get(name)
+        if queue is not None:
+            check_same_queue(queue, True, auto_delete, self._with_type(arguments, True, auto_delete))
+
     def make_queue(
         self, name: str, durable: bool, owner: int, auto_delete: bool, arguments: Table, origin: Origin = NOBODY
     ) -> Queue:
@@ -279,7 +318,9 @@ class VirtualHost(NameSpace):
         self.broker.logged[queue.queue_id] = queue
         self.generation += 1
         if remembers:
-            self.broker.remember(form.QUEUE, definitions.queue_key(queue), value)
+            self.broker.remember(form.QUEUE, definitions.queue_key(queue), value, True)
+        if queue.durable:
+            self._lose_elsewhere(queue.queue_id)
 
     def delete_queue(self, name: str, if_unused: bool, if_empty: bool, owner: int) -> int:
         """Delete the queue, if it exists.
@@ -306,8 +347,9 @@ class VirtualHost(NameSpace):
         return self._remove_queue(queue)
 
     def remove_queue(self, queue: EntryOwner) -> int:
-        """Delete a queue with its bindings. Returns: how many messages were ready."""
-        return self._remove_queue(self.queues[queue.name])
+        """Delete a queue with its bindings, unless it is not in place. Returns: how many messages were ready."""
+        found = self.queues.get(queue.name)
+        return self._remove_queue(found) if found is not None and found is queue else 0
 
     def _remove_queue(self, queue: Queue) -> int:
         del self.queues[queue.name]
@@ -487,41 +529,176 @@ class VirtualHost(NameSpace):
             self.operator_policies.put(definitions.read_policy(names[0], value))
             policy_application.apply_to_all(self)
         elif kind == form.EXCHANGE:
-            name = names[0]
-            arguments = _arguments(value)
-            auto_delete = value["auto_delete"].value is True
-            internal = value["internal"].value is True
-            log_id = self._free_id(value["id"]) if "id" in value else 0
-            origin = definitions.read_origin(value)
-            if name in self.exchanges:
+            if names[0] in self.exchanges:
                 raise ValueError("its name is in use")
-            self._add_exchange(
-                new_exchange(self, name, value["type"].text, True, auto_delete, internal, arguments, origin, log_id),
-                False,
-            )
+            self._add_exchange(self._read_exchange(names[0], value), False)
         elif kind == form.QUEUE:
-            arguments = _arguments(value)
-            auto_delete = value["auto_delete"].value is True
-            origin = definitions.read_origin(value)
-            queue_id = self._free_id(value["id"])
             if names[0] in self.queues:
                 raise ValueError("its name is in use")
-            if queue_type(arguments) not in (CLASSIC, QUORUM):
-                raise ValueError(f"'{queue_type(arguments)}' is not a queue type")
-            overrides = definitions.read_overrides(value)
-            queue = new_queue(self, self.broker, names[0], queue_id, True, 0, auto_delete, arguments, origin)
-            self._add_queue(queue, False)
-            if overrides:
-                policy_application.override_again(queue, overrides)
+            self._add_queue(self._read_queue(names[0], value), False)
         elif kind == form.BINDING:
-            source, target_kind, target, key, arguments_hex = names
-            bound = self.queues[target] if target_kind == "queue" else None
-            destination = self.exchanges[target] if target_kind == "exchange" else None
-            arguments = form.read_table(bytes.fromhex(arguments_hex))
-            binding = Binding(self.exchanges[source], bound, destination, key, arguments)
+            binding = self.read_binding(names)
             binding.source.router.check(binding)
             if binding not in binding.source.bindings:
                 self._attach(binding)
+
+    def _read_exchange(self, name: str, value: Table) -> Exchange:
+        """The exchange with this definition, which is not there yet. Raises: any exception."""
+        arguments = _arguments(value)
+        auto_delete = value["auto_delete"].value is True
+        internal = value["internal"].value is True
+        log_id = self._free_id(value["id"]) if "id" in value else 0
+        origin = definitions.read_origin(value)
+        return new_exchange(self, name, value["type"].text, True, auto_delete, internal, arguments, origin, log_id)
+
+    def _read_queue(self, name: str, value: Table) -> Queue:
+        """The queue with this definition, which is not there yet. Raises: any exception."""
+        arguments = _arguments(value)
+        auto_delete = value["auto_delete"].value is True
+        origin = definitions.read_origin(value)
+        queue_id = self._free_id(value["id"])
+        if queue_type(arguments) not in (CLASSIC, QUORUM):
+            raise ValueError(f"'{queue_type(arguments)}' is not a queue type")
+        overrides = definitions.read_overrides(value)
+        queue = new_queue(self, self.broker, name, queue_id, True, 0, auto_delete, arguments, origin)
+        if overrides:
+            policy_application.override_again(queue, overrides)
+        return queue
+
+    def read_binding(self, names: list[str]) -> Binding:
+        """The binding with these names, as its key has them behind the virtual host. Raises: any exception."""
+        source, target_kind, target, key, arguments_hex = names
+        bound = self.queues[target] if target_kind == "queue" else None
+        destination = self.exchanges[target] if target_kind == "exchange" else None
+        arguments = form.read_table(bytes.fromhex(arguments_hex))
+        return Binding(self.exchanges[source], bound, destination, key, arguments)
+
+    # -- definitions of other nodes
+
+    def follow_exchange(self, name: str, value: Table) -> None:
+        """Another node has declared an exchange: it takes the place of one that differs. Raises: any exception."""
+        old = self.exchanges.get(name)
+        if old is None:
+            self.restore(form.EXCHANGE, [name], value)
+            return
+        if old.durable and _is_same_exchange(old, value):
+            old.origin = definitions.read_origin(value)
+            return
+        new = self._read_exchange(name, value)
+        if not old.durable:  # nor are its bindings
+            self.remove_exchange(old)
+            self._add_exchange(new, False)
+            return
+        policy_application.apply_to_exchange(self, new)
+        self.exchanges[name] = new
+        self.generation += 1
+        old.counters.end(self.past.exchanges)
+        for binding in list(old.bindings):
+            self._rebind(binding, new)
+        for binding in list(old.incoming):
+            binding.exchange = new
+            new.incoming[binding] = None
+        old.incoming.clear()
+        for interceptor in old.interceptors:
+            if isinstance(interceptor, Delay):
+                interceptor.delayed.refuse_unsafe()
+            interceptor.close()
+        old.interceptors = []
+        self._open(new)
+
+    def _rebind(self, binding: Binding, source: Exchange) -> None:
+        """Give a binding to the exchange that takes the place of its own; one that this cannot have is set aside."""
+        try:
+            source.router.check(binding)
+        except Exception as error:
+            entry = Entry(form.BINDING, definitions.binding_key(binding), b"")
+            self._detach(binding)
+            entry.read()
+            entry.why = sentence(error)
+            self.broker.aside.add(entry)
+            self.broker.explain(entry.text)
+            return
+        old = binding.source
+        old.router.remove(binding)
+        del old.bindings[binding]
+        binding.source = source
+        source.router.add(binding)
+        source.bindings[binding] = None
+
+    def follow_queue(self, name: str, value: Table) -> None:
+        """Another node has declared or changed a queue: it takes the place of a different one. Raises: any exception.
+
+        Bindings are definitions of their own, so they stay.
+        """
+        old = self.queues.get(name)
+        if old is None:
+            self.restore(form.QUEUE, [name], value)
+        elif old.durable and old.queue_id == form.read_id(value["id"]):
+            policy_application.override_again(old, definitions.read_overrides(value))
+        else:
+            new = self._read_queue(name, value)
+            try:
+                policy_application.apply_to_queue(self, new)
+            except Exception:
+                new.stop()
+                raise
+            owner = self.broker.connections.get(old.owner)
+            if owner is not None:
+                owner.forget_queue(old)
+            if not old.durable:  # nor are its bindings
+                for binding in self.bindings_to(old):
+                    self._detach(binding)
+            self._put_in_place(old, new)
+            old.displace()
+            self._lose_elsewhere(new.queue_id)
+
+    def renew_queue(self, queue: Queue) -> Queue:
+        """A queue like this one, which is lost: it takes messages from the log, until take_place() puts it in place."""
+        new = new_queue(
+            *(self, self.broker, queue.name, queue.queue_id, True, 0, queue.auto_delete, queue.arguments, queue.origin)
+        )
+        new.pause()
+        try:
+            if queue.overrides:
+                policy_application.override_again(new, queue.overrides)
+            policy_application.apply_to_queue(self, new)
+        except Exception:
+            new.stop()
+            raise
+        return new
+
+    def take_place(self, old: Queue, new: Queue) -> None:
+        """Put a renewed queue in the place of the lost one, with what has changed since renew_queue()."""
+        if new.overrides != old.overrides:
+            policy_application.override_again(new, old.overrides)
+        policy_application.apply_to_queue(self, new)
+        self._put_in_place(old, new)
+        old.end_counters()
+        self.broker.renewed(new)
+        new.resume()
+
+    def _put_in_place(self, old: Queue, new: Queue) -> None:
+        """Put a queue in the place of another one, with its bindings."""
+        bindings = self._bound.pop(old, None)
+        if bindings is not None:
+            self._bound[new] = bindings
+            for binding in bindings:
+                binding.queue = new
+        del self.broker.logged[old.queue_id]
+        self.queues[new.name] = new
+        self.broker.logged[new.queue_id] = new
+        self.generation += 1
+
+    def follow_binding(self, names: list[str]) -> None:
+        """Another node has bound something. Raises: any exception."""
+        binding = self.read_binding(names)
+        if binding in binding.source.bindings:
+            return
+        binding.source.router.check(binding)
+        self._attach(binding)
+        if binding.queue is None or not binding.queue.deleted:  # else the node that has it gives it what it gets
+            for interceptor in binding.source.interceptors:
+                interceptor.bound(binding)
 
     def restore_window(self, exchange: str, first: int, value: bytes) -> None:
         """Restore the deduplication window of an exchange from the DefinitionLog. Raises: ValueError."""
@@ -540,6 +717,17 @@ class VirtualHost(NameSpace):
         if queue_id in self.broker.logged:
             raise ValueError(f"its messages belong to {self.broker.logged[queue_id]}")
         return queue_id
+
+
+def _is_same_exchange(exchange: Exchange, value: Table) -> bool:
+    """Whether an exchange has this definition, apart from its origin."""
+    return (
+        exchange.kind == value["type"].text
+        and exchange.auto_delete == (value["auto_delete"].value is True)
+        and exchange.internal == (value["internal"].value is True)
+        and table_bytes(exchange.arguments) == table_bytes(_arguments(value))
+        and exchange.log_id == (value["id"].integer if "id" in value else 0)
+    )
 
 
 def _arguments(value: Table) -> Table:

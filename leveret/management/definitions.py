@@ -244,11 +244,16 @@ def _exchange(exchange: Exchange) -> dict[str, object]:
     return entry
 
 
+def _is_gone(queue: Queue) -> bool:
+    """Whether a queue does not exist any more; one that another node has does."""
+    return queue.deleted and not queue.fault
+
+
 def _bindings(vhost: VirtualHost) -> Iterator[dict[str, object]]:
     for name in sorted(vhost.exchanges):
         exchange = vhost.exchanges.get(name)
         for binding in list(exchange.bindings) if exchange is not None else ():
-            if binding.queue is None or not (binding.queue.owner or binding.queue.deleted):
+            if binding.queue is None or not (binding.queue.owner or _is_gone(binding.queue)):
                 yield {
                     "source": binding.source.name,
                     "destination": binding.destination,

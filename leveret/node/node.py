@@ -46,8 +46,9 @@ from leveret.store.memory import MemoryLog
 if TYPE_CHECKING:
     import ssl
 
-    from leveret.cluster.membership import Membership
+    from leveret.cluster.joining import Joined
     from leveret.management.recording import Recording
+    from leveret.node.clustering import Clustering
     from leveret.store.chunk_log import ChunkLog
     from leveret.telemetry.telemetry import Telemetry
 
@@ -88,7 +89,7 @@ class Node:
         self._directory = None if config.memory or config.cluster else Path(config.data_dir)
         if self._directory is not None and not config.trust_data_dir:
             _claim(self._directory)
-        self._member: Membership | None = None
+        self._joined: Joined | None = None
         self._log = self.make_log(config)
         clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
         self.broker = core.Broker(self._log, self._log, clock, self.make_seed(), f"leveret@{socket.gethostname()}")
@@ -111,6 +112,7 @@ class Node:
         self._tls_listener = Listener(self._guests, self._context)
         self._store_monitor: DiskMonitor | DatabaseMonitor | None = None
         self._stored = None if isinstance(self._log, MemoryLog) else self._log
+        self._clustering: Clustering | None = None if self._joined is None else self._share(self._joined)
         if self._stored is not None:
             self._store_monitor = self._watch_store(self._stored)
             self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
@@ -147,7 +149,7 @@ class Node:
     def _join_cluster(self, config: Config) -> ChunkLog:
         """The log in the database of a cluster. Raises: StartError, StoreError."""
         try:
-            from leveret.cluster.joining import join
+            from leveret.cluster.joining import enter
         except ImportError as error:
             raise StartError(
                 f"--cluster requires the extra cluster ({error}): pip install 'leveret[cluster]'"
@@ -155,12 +157,19 @@ class Node:
         from leveret.store.chunk_log import ChunkLog
 
         name = config.node or socket.gethostname()
-        self._member, store = join(config.cluster, config.cluster_password_file, name, self._tell_replaced)
-        return ChunkLog(store, self._wake)
+        self._joined = enter(config.cluster, config.cluster_password_file, name, self._tell_replaced)
+        return ChunkLog(self._joined.store, self._wake)
+
+    def _share(self, joined: Joined) -> Clustering:
+        """The part of this node that shares queues with other nodes."""
+        from leveret.node.clustering import Clustering
+
+        assert self._stored is not None
+        return Clustering(joined, self._stored, self.broker, self.driver)
 
     def _watch_store(self, stored: ChunkLog) -> DiskMonitor | DatabaseMonitor:
-        if self._member is not None:
-            return DatabaseMonitor(self.driver, stored, self._member)
+        if self._joined is not None:
+            return DatabaseMonitor(self.driver, stored, self._joined.member)
         assert self._directory is not None
         return DiskMonitor(self.driver, stored, self._directory, self._config.disk_free_limit)
 
@@ -204,6 +213,8 @@ class Node:
             raise
         self._tell_of_dear_passwords()
         is_new = make_defaults(self.broker)
+        if self._clustering is not None:
+            self._clustering.begin()
         self.driver.turn()  # process what expired meanwhile
         if self._store_monitor is not None:
             self._store_monitor.start()
@@ -313,6 +324,8 @@ class Node:
         if self._control_path is not None:
             _attempt("remove the control socket", partial(control_path.unbind, self._control_path, self._directory))
         _attempt("finish the background jobs", self.broker.finish)
+        if self._clustering is not None:
+            _attempt("stop following the cluster", self._clustering.close)
         _attempt("close the log", self._log.close)
         if self._recording is not None:
             _attempt("close the recording", self._recording.close)

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from leveret.core.queue.ownership import Ownership
+from leveret.core.shared.definitions import share
+from leveret.core.shared.renewal import Renewals
 from leveret.store.shards import shard_of_queue
 
 if TYPE_CHECKING:
@@ -20,10 +23,11 @@ if TYPE_CHECKING:
     from leveret.store.chunk_log import ChunkLog
 
 
-class Shards:
-    """The shards of one node. All calls are in the core's thread; the caller gives the broker its turn afterwards.
+class Shards(Ownership):
+    """The shards of one node, whose broker has not recovered yet.
 
-    load: begins to load shards; was_clean says whether their last owner has given them up properly.
+    All calls are in the core's thread; the caller gives the broker its turn afterwards.
+    count: of all shards. load: begins to load shards; was_clean says whether their last owner has left properly.
     """
 
     def __init__(self, broker: Broker, log: ChunkLog, count: int, load: Callable[[list[int], bool], None]) -> None:
@@ -31,13 +35,20 @@ class Shards:
         self._log = log
         self._count = count
         self._load = load
+        self._definitions = share(broker)
+        self._renewals = Renewals(broker)
         self._loading: set[int] = set()
         self._found: dict[int, list[Recovered | Resting]] = {}  # by queue id
-        self._ready: list[Batch] = []  # the last ones of shards that wait for definitions
+        self._ready: list[Batch] = []  # the last ones of shards, whose definitions may not be there yet
         self._revision = 0
+        broker.ownership = self
+
+    def owns(self, queue_id: int) -> bool:
+        """See Ownership."""
+        return self._log.owns(queue_id) and self._shard(queue_id) not in self._loading
 
     def begin(self, revision: int) -> None:
-        """The node knows the definitions up to this revision."""
+        """The broker has recovered the definitions up to this revision."""
         self._revision = revision
 
     def gained(self, shards: list[tuple[int, bool]]) -> None:
@@ -58,11 +69,11 @@ class Shards:
             self._serve()
 
     def change(self, news: News) -> None:
-        """Definitions have changed."""
-        sharing = self._broker.sharing
-        assert sharing is not None
+        """Definitions have changed, here or on other nodes."""
         for kind, key, value in news.changes:
-            sharing.apply(kind, key, value)
+            self._definitions.apply(kind, key, value)
+        if news.durable is not None:
+            self._definitions.caught_up(news.durable)
         self._revision = news.revision
         self._serve()
 
@@ -73,26 +84,23 @@ class Shards:
             if shard not in self._loading:
                 by_node.setdefault(node, []).append(shard)
         for node, shards in by_node.items():
-            self._broker.lose(self._queues(set(shards)), "another node has it")
+            self._renewals.lose(self._queues(set(shards)), "another node has it")
             self._log.release(shards, node)
 
     def _serve(self) -> None:
         """Renew the queues of shards whose content and definitions are all there."""
-        waiting: list[Batch] = []
-        for batch in self._ready:
-            if batch.revision > self._revision:
-                waiting.append(batch)
-                continue
+        ready = [batch for batch in self._ready if batch.revision <= self._revision]
+        self._ready = [batch for batch in self._ready if batch.revision > self._revision]
+        for batch in ready:
             shards = set(batch.shards)
             self._loading -= shards
             self._log.absorbed(batch.shards)
             queues = self._queues(shards)
-            found = {queue: self._found.pop(queue, []) for queue in queues}
-            self._broker.renew(found)
+            self._renewals.renew(queues)
             for queue_id in [each for each in self._found if self._shard(each) in shards]:
-                del self._found[queue_id]
-                self._log.drop(queue_id)  # its queue was deleted, or it was transient
-        self._ready = waiting
+                if self._renewals.take(self._found.pop(queue_id)):
+                    self._log.drop(queue_id)  # the queue was deleted, or its messages were transient
+            self._renewals.serve(queues)
 
     def _queues(self, shards: set[int]) -> list[int]:
         """The ids of all queues in shards."""

@@ -6,9 +6,11 @@ import logging
 from typing import Final
 
 from leveret.core.client import topology
+from leveret.core.definition import form
 from leveret.core.queue.queue import Queue
 from leveret.core.queue.replies import REPLY_PREFIX, REPLY_TO
 from leveret.session.base.lane import Lane
+from leveret.session.declaring import DeclaringExchange, DeclaringQueue
 from leveret.wire.fields import LONGSTR, Field
 from leveret.wire.methods import (
     ExchangeBind,
@@ -49,6 +51,10 @@ def declare_exchange(channel: Lane, method: ExchangeDeclare) -> None:
     else:
         durable, auto_delete, internal = method.durable, method.auto_delete, method.internal
         topology.declare_exchange(channel.connection, name, kind, durable, auto_delete, internal, method.arguments)
+        revision = topology.undecided(channel.connection, form.EXCHANGE, name) if durable else 0
+        if revision:
+            DeclaringExchange(channel, name, method).wait(revision)
+            return
     if not method.nowait:
         channel.send(ExchangeDeclareOk())
 
@@ -91,6 +97,11 @@ def declare_queue(channel: Lane, method: QueueDeclare) -> None:
     if RETRY_TYPE in method.arguments:
         _look_at_retries(connection.name, queue, method.arguments[RETRY_TYPE])
     channel.last_queue = queue.name
+    if queue.durable and not method.passive:
+        revision = topology.undecided(connection, form.QUEUE, queue.name)
+        if revision:
+            DeclaringQueue(channel, queue.name, method).wait(revision)
+            return
     _answer_declare(channel, method, queue.name, len(queue.ready), len(queue.consumers))
 
 

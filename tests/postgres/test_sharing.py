@@ -87,7 +87,7 @@ class Follower:
         self._arrived = threading.Condition()
         self.changes: list[Change] = []
         self.revision = revision
-        self.feed = Feed(functools.partial(connect_for, url), "b follows", revision, self._take)
+        self.feed = Feed(functools.partial(connect_for, url), "b follows", revision, lambda: 0, self._take)
         self.feed.begin()
 
     def _take(self) -> None:

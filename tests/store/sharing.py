@@ -169,8 +169,8 @@ class Node:
         read: list[Recovered] = []
         for each in found:
             read += self.log.fetch(each.queue_id, each.positions())
-        each = [(r.queue_id, r.position, r.message.body(), r.redelivered) for r in read]
-        return sorted(each, key=lambda entry: entry[0])
+        bodies = [(r.queue_id, r.position, r.message.body(), r.redelivered) for r in read]
+        return sorted(bodies, key=lambda entry: entry[0])
 
     def vanish(self) -> None:
         """End as a killed process does."""

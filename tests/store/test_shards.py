@@ -213,35 +213,33 @@ def test_a_node_can_release_what_was_never_shared(shared: Shared) -> None:
 
 def test_no_chunk_of_another_node_is_written_anew(shared: Shared) -> None:
     node = Node(shared, 1, [3, 4])
-    position = 0
+    count = 20 * SPARSE_KEPT
     for queue_id in (QUEUE, OTHER):
-        for _ in range(SPARSE_KEPT):
-            for _ in range(20):
-                position += 1
-                node.log.append(queue_id, position, message(b""), 0)
-            node.flush()
-    for each in range(1, position + 1):
-        if each % 20:
-            node.log.remove(QUEUE if each <= position // 2 else OTHER, each)
-        if each == position // 2:
-            node.log.release([3], 2)
-    node.flush()
-    node.log.put("queue", "a", b"")
-    node.flush()  # the store of this test knows whose the changed chunks are
-    assert node.heard.refused == []
+        for position in range(1, count + 1):
+            node.log.append(queue_id, position, message(b""), 0)
+            if position % 20 == 0:
+                node.flush()
+        for position in range(1, count + 1):
+            if position % 20:
+                node.log.remove(queue_id, position)
+        node.log.release([3], 2)
+        node.flush()
+    assert node.log.failed_bytes == 0  # the store of this test knows whose the changed chunks are
     heir = Node(shared, 2)
-    assert [each for _, each, _, _ in heir.messages(heir.gain([3]))] == list(range(20, position // 2 + 1, 20))
+    assert [each for _, each, _, _ in heir.messages(heir.gain([3]))] == list(range(20, count + 1, 20))
     node.log.close()
     heir.log.close()
 
 
-def test_what_is_appended_for_another_node_is_refused_and_stays_in_memory(shared: Shared) -> None:
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_appended_for_another_node_is_refused_and_stays_in_memory(shared: Shared, fails: bool) -> None:
     node = filled(shared)
+    node.store.refuses = int(fails)
     node.log.append(7, 1, message(b"not in a shard of this node"), 0)
     node.log.append(-7, 1, message(b"transient"), 0)
     node.log.append(OTHER, 1, message(b""), 0)
     node.flush()
-    assert node.heard.refused == [(7, [1]), (-7, [1])]
+    assert node.heard.refused == [(7, [1]), (-7, [1])] + [(OTHER, [1])] * fails
     assert node.heard.durable == {QUEUE: 3, OTHER: 1, 7: 1, -7: 1}  # behind what was refused, all is settled
     assert node.log.extent(-7, 1) == 0
     node.log.close()
@@ -454,7 +452,9 @@ def test_the_second_of_two_creations_is_a_conflict(shared: Shared) -> None:
     first.flush()
     second.log.put("queue", "b", b"1", True)
     revision = second.log.put("queue", "a", b"2", True)
-    last = second.log.put("queue", "c", b"1", True)
+    second.log.put("queue", "c", b"1", True)
+    second.log.put("exchange", "a", b"of another kind", True)
+    last = second.log.put("queue", "a", b"3")
     second.flush()
     assert second.heard.conflicts == [("queue", "a", b"1", revision)]
     assert second.heard.revision == last
@@ -462,6 +462,7 @@ def test_the_second_of_two_creations_is_a_conflict(shared: Shared) -> None:
         ("queue", "a"): b"1",
         ("queue", "b"): b"1",
         ("queue", "c"): b"1",
+        ("exchange", "a"): b"of another kind",
     }
     assert first.heard.conflicts == []
     first.log.close()

@@ -123,6 +123,12 @@ async def declare(request: Request) -> Answer:
         lambda errand: topology.declare_exchange(errand, name, wanted.type, durable, auto_delete, internal, arguments),
         durable,
     )
+    if durable and request.services.broker.shared is not None:  # another node may have been faster
+        await request.act(
+            vhost,
+            lambda _: vhost.check_declared_exchange(name, wanted.type, auto_delete, internal, arguments),
+            False,
+        )
     return CREATED if is_new else DONE
 
 

@@ -162,6 +162,13 @@ class Action(msgspec.Struct):
     action: str
 
 
+def _state(queue: Queue) -> str:
+    """The state of a queue, as RabbitMQ names it: down when another node has it."""
+    if queue.deleted:
+        return "down"
+    return "crashed" if queue.fault else "running"
+
+
 def base(services: Services, queue: Queue) -> dict[str, Any]:
     """The fields of QueueBase."""
     policy, operator_policy = queue.policy, queue.operator_policy
@@ -175,7 +182,7 @@ def base(services: Services, queue: Queue) -> dict[str, Any]:
         "exclusive": queue.owner != 0,
         "arguments": {"x-queue-type": kind, **to_json(queue.arguments)},
         "node": services.node,
-        "state": "crashed" if queue.fault else "running",
+        "state": _state(queue),
         "policy": None if policy is None else policy.name,
         "operator_policy": None if operator_policy is None else operator_policy.name,
         "effective_policy_definition": effective_definition(policy, operator_policy),
@@ -378,6 +385,8 @@ async def declare(request: Request) -> Answer:
     await request.act(
         vhost, lambda errand: topology.declare_queue(errand, name, durable, False, auto_delete, arguments), durable
     )
+    if durable and request.services.broker.shared is not None:  # another node may have been faster
+        await request.act(vhost, lambda _: vhost.check_declared_queue(name, auto_delete, arguments), False)
     return CREATED if is_new else DONE
 
 

@@ -87,6 +87,10 @@ class Users:
         had_aside = self._premises.drop_aside(form.USER, name)
         if had_aside and name not in self._users:
             return
+        self._premises.forget_user(self.drop(name), f"user '{name}' is deleted")
+
+    def drop(self, name: str) -> User:
+        """Delete a user, whose connections the caller has to close. Raises: UnknownError."""
         user = self.user(name)
         for vhost in list(user.permissions):
             self.clear_permission(name, vhost)
@@ -95,7 +99,7 @@ class Users:
         self.clear_limits(name, None)
         del self._users[name]
         self._premises.forget(form.USER, form.key(name))
-        self._premises.forget_user(user, f"user '{name}' is deleted")
+        return user
 
     # -- permissions
 
@@ -184,7 +188,13 @@ class Users:
         """Restore a definition from the DefinitionLog. Raises: any exception."""
         if kind == form.USER:
             credential = Credential(value["algorithm"].text, value["hash"].text)
-            self._users[names[0]] = User(names[0], credential, form.texts(value["tags"]))
+            tags = form.texts(value["tags"])
+            known = self._users.get(names[0])
+            if known is None:
+                self._users[names[0]] = User(names[0], credential, tags)
+            else:
+                known.credential = credential
+                known.tags = tags
             return
         user = self.user(names[0])
         if kind == form.PERMISSION:

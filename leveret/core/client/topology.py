@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from leveret.core.access import user as access
 from leveret.core.client.party import Party
+from leveret.core.definition import form
 from leveret.core.errors import refusals as errors
 from leveret.core.errors.refusals import FORBIDDEN, UNKNOWN, Refusal
 from leveret.core.exchange.exchange import Binding
@@ -40,6 +41,16 @@ def declare_exchange(
         user.check(access.READ, "exchange", name, vhost.name)
         user.check(access.WRITE, "exchange", alternate.text, vhost.name)
     vhost.declare_exchange(name, kind, durable, auto_delete, internal, arguments, party.origin())
+
+
+def undecided(party: Party, kind: str, name: str) -> int:
+    """The revision with which it is known whether a new queue or exchange is this node's; 0 when it is known.
+
+    Another node of the cluster may have been faster to declare it. Then this one has to be compared with it: see
+    VirtualHost.check_declared_queue() and check_declared_exchange(). kind: form.QUEUE or form.EXCHANGE.
+    """
+    shared = party.broker.shared
+    return 0 if shared is None else shared.creation(kind, form.key(party.vhost.name, name))
 
 
 def delete_exchange(party: Party, name: str, if_unused: bool) -> None:

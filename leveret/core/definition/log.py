@@ -43,8 +43,8 @@ class DefinitionKeeper:
     """An object that stores definitions in the DefinitionLog."""
 
     @abstractmethod
-    def remember(self, kind: str, key: str, value: bytes) -> None:
-        """Store a definition; replies of this call wait until it is durable."""
+    def remember(self, kind: str, key: str, value: bytes, is_new: bool = False) -> None:
+        """Store a definition; replies of this call wait until it is durable. is_new: as in DefinitionLog.put()."""
 
     @abstractmethod
     def forget(self, kind: str, key: str) -> None:

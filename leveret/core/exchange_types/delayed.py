@@ -25,6 +25,7 @@ from leveret.core.message.cost import freeing, sending
 from leveret.core.message.destination import Destination, hand_out
 from leveret.core.message.log import Logged, NotHereYet, Recovered, Resting
 from leveret.core.message.message import Message
+from leveret.core.message.refused import QUEUE_FAULTY
 from leveret.core.message.schedule import Schedule
 from leveret.core.queue.pending_confirms import PendingConfirms
 from leveret.core.queue.ready import STUB
@@ -92,10 +93,18 @@ class DelayedMessages(Destination, Logged, Holder):
     def __str__(self) -> str:
         return f"the delayed messages of exchange '{self._exchange.name}' in vhost '{self._exchange.vhost.name}'"
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether they survive a restart."""
+        return self._exchange.durable
+
     # -- incoming messages
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
-        """Store a message until it is due."""
+        """Store a message until it is due, or refuse it while another node has the others."""
+        if self.fault:
+            self._refuse(message, confirm)
+            return
         message.arrived_ms = self.broker.clock.wall_ms
         position = self._position + 1
         self._position = position
@@ -117,7 +126,6 @@ class DelayedMessages(Destination, Logged, Holder):
         self._position = max(self._position, i64(found.position))
         self._durable = self._position
         self._hold(schedule.place(found.deadline_ms, found.position), found.message)
-        self._set_alarm()
 
     def rest(self, found: Resting) -> int:
         """Restore messages from the log at start-up: the schedule needs all of them."""
@@ -127,7 +135,8 @@ class DelayedMessages(Destination, Logged, Holder):
         return len(messages)
 
     def recovered(self) -> None:
-        """All messages of the log have been restored."""
+        """All messages of the log have been restored: those that are due go out."""
+        self._set_alarm()
 
     def on_durable(self, position: int) -> None:
         """The log has everything up to this position."""
@@ -146,7 +155,31 @@ class DelayedMessages(Destination, Logged, Holder):
         """Do nothing: unsent messages are retried in any case."""
 
     def on_lost(self, reason: str) -> None:
-        """Does not happen: the log belongs to this broker."""
+        """Another node has the messages, and sends them.
+
+        Publishers are told to send again what is not safe yet, and what they would delay from now on.
+        """
+        if self.deleted:
+            return
+        self.fault = reason
+        self.deleted = True
+        self._stop()
+        self._pending.refuse_all()
+        refused, self._refused = self._refused, deque()
+        self._release(refused)
+
+    def refuse_unsafe(self) -> None:
+        """Tell publishers to send again what is not safe yet: another exchange takes the place of this one."""
+        self._pending.refuse_all()
+
+    def _refuse(self, message: Message, confirm: Confirm | None) -> None:
+        self.broker.refusals += 1
+        exchange = self._exchange
+        entry = self.broker.refused.add(exchange.vhost.name, message.address, QUEUE_FAULTY, self.name, message.size)
+        if entry is not None:
+            entry.say(QUEUE_FAULTY, f"{self} are on another node: {self.fault}", message)
+        if confirm is not None:
+            confirm.refuse(AGAIN)
 
     def not_taken(self, error: Exception) -> None:
         """Report that a message could not be accepted."""
@@ -329,11 +362,9 @@ class DelayedMessages(Destination, Logged, Holder):
     def remove(self) -> int:
         """The exchange is deleted: discard the waiting messages. Returns: how many."""
         count = len(self._schedule)
-        self._alarm.stop()
-        self.broker.timers.cancel(self._due)
-        self.broker.timers.cancel(self._again)
+        self._stop()
         self.deleted = True
-        if self._exchange.durable:
+        if self._exchange.durable and not self.fault:
             try:
                 self.broker.log.drop(self.log_id)
             except Exception as error:  # gone anyway, or back after a restart in a salvage queue
@@ -342,6 +373,22 @@ class DelayedMessages(Destination, Logged, Holder):
         refused, self._refused = self._refused, deque()
         self._release(refused)
         return count
+
+    def _stop(self) -> None:
+        """Send nothing any more."""
+        self._alarm.stop()
+        self.broker.timers.cancel(self._due)
+        self.broker.timers.cancel(self._again)
+
+    def renew(self) -> DelayedMessages:
+        """An empty one that takes the messages from the log again, until take_place() puts it in place."""
+        return DelayedMessages(self._exchange, self.log_id, self._passed)
+
+    def take_place(self, old: DelayedMessages) -> None:
+        """The messages are here again: take the place of the one that had lost them."""
+        for interceptor in self._exchange.interceptors:
+            if isinstance(interceptor, Delay) and interceptor.delayed is old:
+                interceptor.replace(self)
 
     def _set_alarm(self) -> None:
         if not len(self._schedule):
@@ -534,6 +581,12 @@ class Delay(Interceptor):
         """Register for events of the log and for memory requests."""
         self.delayed.broker.logged[self.delayed.log_id] = self.delayed
         self.delayed.broker.holders[self.delayed] = None
+
+    def replace(self, delayed: DelayedMessages) -> None:
+        """From now on, other messages wait here: those that another node has given back."""
+        self.delayed.broker.holders.pop(self.delayed, None)
+        self.delayed = delayed
+        self.open()
 
     def close(self) -> None:
         """Unregister, and drop the waiting messages."""

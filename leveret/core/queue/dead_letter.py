@@ -121,7 +121,7 @@ class DeadLetter(ConfirmListener):
                 key = message.address.routing_key
                 what = f"no queue is bound to exchange '{name}' for routing key '{key}'; bind one"
                 self._stranded("no route", what)
-        elif self.entry.log_id or settings.at_least_once:
+        elif self.entry.log_id or settings.at_least_once or _is_one_lost(targets):
             self._hand_over(message, targets)
         else:
             hand_out(message, targets, None)
@@ -380,6 +380,14 @@ class Worklist(Timed, Holder):
         self._explained.add((queue.queue_id, kind))
         text = f"queue '{queue.name}' in vhost '{queue.vhost.name}': {what}. This is logged once for the queue."
         self._broker.explanations.append(text)
+
+
+def _is_one_lost(queues: list[Destination]) -> bool:
+    """Whether another node has one of the queues, so that a letter has to wait."""
+    is_lost = False
+    for queue in queues:
+        is_lost = is_lost or (queue.deleted and queue.fault != "")
+    return is_lost
 
 
 def _name_of(queues: list[Destination]) -> str:

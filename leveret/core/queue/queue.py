@@ -120,6 +120,8 @@ class Queue(BaseQueue):
         Messages keep their deadlines. Source: rabbit_amqqueue_process.erl process_args_policy.
         """
         self.settings = settings
+        if self.deleted:  # these are for those who look at it
+            return
         self._heed_settings()
         self._expiry.used()
         self._expiry.watch_idle()
@@ -179,7 +181,8 @@ class Queue(BaseQueue):
         kind = QUEUE_FAULTY if self.fault else QUEUE_FULL
         entry = self.broker.refused.add(self.vhost.name, message.address, kind, self.name, message.size)
         if entry is not None:
-            entry.say(kind, f"{self} is faulty: {self.fault}" if self.fault else self._fullness(), message)
+            why = f"{self} is {'on another node' if self.deleted else 'faulty'}: {self.fault}"
+            entry.say(kind, why if self.fault else self._fullness(), message)
 
     def _fullness(self) -> str:
         """Why it refuses publishes, for the operator."""
@@ -903,14 +906,24 @@ class Queue(BaseQueue):
                 self.broker.faults.tell(str(self), "let the log forget it", error)
         self._go(REMOVED, "")
         self._end()
+        self.end_counters()
+        self.on_durable(int(self._position))
+        return count
+
+    def displace(self) -> int:
+        """As remove(), for a queue whose place another one takes: publishers must send again what is not safe yet."""
+        self._pending.refuse_all()
+        self.detours.on_lost(AGAIN)
+        return self.remove()
+
+    def end_counters(self) -> None:
+        """It counts no more: its virtual host gets its counts."""
         self.counters.removed += self.unacked
         total, past = self.total(), self.vhost.past
         past.of_type(self.settings.queue_type).add(total)
         self.counters.end(total, past.queues)
         self.unacked = 0
         self.unacked_bytes = 0
-        self.on_durable(int(self._position))
-        return count
 
     def _end(self) -> None:
         """Drop messages, cancel consumers, and stop."""

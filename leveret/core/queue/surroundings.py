@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from leveret.core.counting.churn import Churn
 from leveret.core.definition.aside import Aside
 from leveret.core.definition.log import DefinitionKeeper, Journal
+from leveret.core.definition.sharing import Following
 from leveret.core.message.budget import Budget, Holder
 from leveret.core.message.log import Logged, MessageLog
 from leveret.core.message.refused import RefusedPublishes
 from leveret.core.policy.matching import Matcher
 from leveret.core.queue.client import Client, Observer
 from leveret.core.queue.dead_letter import Worklist
+from leveret.core.queue.ownership import Ownership, Renewing
 from leveret.core.turn.clock import Clock, Dated
 from leveret.core.turn.turn import Turn
 
@@ -35,6 +37,8 @@ class Surroundings(Turn, DefinitionKeeper):
     journals: all that survive a restart; unsaved: those with unwritten changes.
     is_suspended: nothing may be taken from durable queues now; see Broker.suspend().
     aside: definitions that cannot be used. matcher: for all patterns.
+    following: whether a change of another node takes effect now. ownership: what belongs to this node.
+    renewals: of queues that this node has got from another one and whose messages are being loaded, by id.
     """
 
     def __init__(self, log: MessageLog, clock: Clock) -> None:
@@ -54,6 +58,9 @@ class Surroundings(Turn, DefinitionKeeper):
         self.unsaved: list[Journal] = []
         self.is_suspended = False
         self.aside = Aside()
+        self.following = Following()
+        self.ownership = Ownership()
+        self.renewals: dict[int, Renewing] = {}
         self.matcher = Matcher(self.explain)
         self.worklist = Worklist(self)
         self.holders[self.worklist] = None
@@ -76,7 +83,11 @@ class Surroundings(Turn, DefinitionKeeper):
 
     @abstractmethod
     def new_id(self) -> int:
-        """A queue id that is unique across all nodes."""
+        """A queue id that is unique across all nodes; this node owns it, if it owns any."""
+
+    @abstractmethod
+    def renewed(self, queue: BaseQueue) -> None:
+        """A lost queue has been renewed."""
 
     @abstractmethod
     def random_name(self) -> str:

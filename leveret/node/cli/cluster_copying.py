@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from leveret.cluster.errors import ClusterError
-from leveret.cluster.joining import join
+from leveret.cluster.joining import join_alone
 from leveret.cluster.store import PostgresStore
 from leveret.cluster.url import parse
 from leveret.node.cli.output import progress, refuse
@@ -55,7 +55,7 @@ def export_directory(url: str, directory: Path, password_file: str | None, as_js
 
 def _join(url: str, password_file: str | None, command: str, only_reads: bool) -> PostgresStore:
     name = f"{command.removeprefix('leveret ')} on {socket.gethostname()}"
-    return join(url, password_file or "", name, _ignore, waits=False, only_reads=only_reads)[1]
+    return join_alone(url, password_file or "", name, _ignore, only_reads).store
 
 
 def _open(directory: Path, only_reads: bool) -> Database:

@@ -120,8 +120,8 @@ class Carrier(Conversation):
         """The channel has ended: free its number."""
 
     @abstractmethod
-    def fail_channel(self, number: int, refusal: Refusal) -> None:
-        """Close an open channel for a soft error that none of its methods caused."""
+    def fail_channel(self, number: int, refusal: Refusal, method_id: int = 0) -> None:
+        """Close an open channel for a soft error. method_id: of an earlier method that caused it; 0 for none."""
 
 
 class Wait(BackgroundJob):

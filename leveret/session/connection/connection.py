@@ -271,9 +271,9 @@ class Connection(Life):
         log.warning("connection %s, channel %d: %s", self.name, channel.number, error.log_text)
         channel.fail(error, method_id)
 
-    def fail_channel(self, number: int, refusal: Refusal) -> None:
-        """Close an open channel for a soft error that none of its methods caused."""
-        self._close_channel(self.channels[number], as_reply(refusal), 0)
+    def fail_channel(self, number: int, refusal: Refusal, method_id: int = 0) -> None:
+        """Close an open channel for a soft error. method_id: of an earlier method that caused it; 0 for none."""
+        self._close_channel(self.channels[number], as_reply(refusal), method_id)
 
     def close(self, error: AmqpError) -> None:
         """Close the connection for a hard error with connection.close, unless it is closing already."""

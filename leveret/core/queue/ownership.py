@@ -1,0 +1,29 @@
+"""Ownership: which durable queues a node has, if several nodes share a database."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from mypy_extensions import mypyc_attr, trait
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Ownership:
+    """Says which ids in the MessageLog belong to this node: without other nodes, all of them."""
+
+    def owns(self, queue_id: int) -> bool:
+        """Whether this node has the messages of this queue, and may serve it."""
+        return True
+
+    def elsewhere(self, queue_id: int) -> str:
+        """Where a queue is that this node does not own: the reason that operators get to read."""
+        return "another node has it"
+
+
+@trait
+class Renewing:
+    """Loads the messages of a lost queue that this node owns again."""
+
+    @abstractmethod
+    def on_fetched(self) -> None:
+        """Messages that it waited for have arrived."""
