@@ -57,7 +57,15 @@ NAMES: Final = (
 )
 LZ4: Final = "ALTER TABLE leveret.chunks ALTER COLUMN data SET COMPRESSION lz4"
 
-UPGRADES: Final[tuple[tuple[LiteralString, ...], ...]] = ()
+UPGRADES: Final[tuple[tuple[LiteralString, ...], ...]] = (
+    (
+        "ALTER TABLE leveret.nodes ADD COLUMN is_draining boolean NOT NULL DEFAULT false",
+        "ALTER TABLE leveret.nodes ADD COLUMN since timestamptz NOT NULL DEFAULT now()",
+        # secret: of links between nodes, 64 digits; gen_random_uuid() takes them from the random numbers of the system
+        "ALTER TABLE leveret.meta ADD COLUMN secret text NOT NULL"
+        " DEFAULT replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')",
+    ),
+)
 """The statements that lead from version n to n + 1 are at index n - 1."""
 
 VERSION: Final = 1 + len(UPGRADES)

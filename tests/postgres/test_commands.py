@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from leveret.cluster.database import PASSWORD, PASSWORD_FILE, connect
+from leveret.cluster.schema import VERSION
 from tests.brokers.process import free_port
 from tests.clients.command_line import good, leveret, process, refused
 from tests.postgres.server import ADMINISTRATOR, HOST, WITH_PASSWORD, Pair
@@ -46,10 +47,10 @@ def test_init_and_check(postgres: Pair, database: str) -> None:
     assert row is not None
     what = f"the tables of cluster {row[0]} in database '{database}' at {HOST}:{postgres.primary.port}"
     assert created == f"Created {what}.\n"
-    assert good(leveret("cluster", "init", url)) == f"Nothing to do: {what} exist, in version 1.\n"
+    assert good(leveret("cluster", "init", url)) == f"Nothing to do: {what} exist, in version {VERSION}.\n"
     after = good(leveret("cluster", "check", url))
     assert after.startswith("PostgreSQL ")
-    assert after.endswith(", tables in version 1: no problem found\n")
+    assert after.endswith(f", tables in version {VERSION}: no problem found\n")
     assert json.loads(good(leveret("cluster", "check", url, "--json"))) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import pytest
@@ -101,6 +102,36 @@ def test_an_older_version_is_upgraded(database_url: str) -> None:
         assert schema.read(connection) == Meta(VERSION + 2, before.cluster)
         assert connection.execute("SELECT zone, rack FROM nodes").fetchall() == [("here", None)]
         assert schema.create(connection, UPGRADES) is Outcome.PRESENT
+
+
+def test_version_1_is_upgraded(database_url: str) -> None:
+    with connect(database_url) as connection:
+        schema.create(connection, schema.UPGRADES[:0])
+        before = schema.read(connection)
+        assert before is not None
+        assert before.version == 1
+        connection.execute("INSERT INTO nodes VALUES (1, 'a', 'here', 5, true)")
+        connection.execute("UPDATE shards SET node = 1, is_clean = false WHERE shard = 7")
+        assert schema.create(connection) is Outcome.UPGRADED
+        assert schema.require(connection) == Meta(VERSION, before.cluster)
+        query = "SELECT id, name, address, session, alive, is_draining, now() - since < '1 min' FROM nodes"
+        assert connection.execute(query).fetchall() == [(1, "a", "here", 5, True, False, True)]
+        assert connection.execute("SELECT shard FROM shards WHERE node = 1 AND NOT is_clean").fetchall() == [(7,)]
+        secret = connection.execute("SELECT secret FROM meta").fetchall()
+        assert re.fullmatch("[0-9a-f]{64}", str(secret[0][0]))
+        assert schema.create(connection) is Outcome.PRESENT
+        assert connection.execute("SELECT secret FROM meta").fetchall() == secret
+
+
+def test_each_cluster_has_its_own_secret(postgres: Pair, database_url: str) -> None:
+    name = postgres.new_database()
+    secrets = set()
+    for url in (database_url, postgres.primary.url(name)):
+        with connect(url) as connection:
+            schema.create(connection)
+            secrets.update(connection.execute("SELECT secret FROM meta").fetchall())
+    assert len(secrets) == 2
+    postgres.drop(name)
 
 
 def test_a_new_one_is_as_an_upgraded_one(postgres: Pair, database_url: str) -> None:
