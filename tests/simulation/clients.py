@@ -151,8 +151,8 @@ class Link:
             self.world.look_at_delivery(self.node, self.got_from.pop(0), got.body, method.redelivered, self)
 
     def _arrive(self, found: list[Got]) -> None:
-        if self.is_open:
-            for got in found:
+        for got in found:
+            if self.is_open:
                 self._on_got(got)
 
     def lost(self) -> None:
@@ -327,8 +327,10 @@ class Publisher(Client):
                 self.move()
 
     def _publish_one(self) -> None:
-        exchange, key, queues = self.world.route()
+        assert self.link is not None
+        exchange, key, queues = self.world.route(self.link.node)
         letter = self.world.ledger.send(self.number, queues)
+        self.agenda.note(f"{self.link.node.name}: {self.name} publishes {letter.number} to {exchange}/{key}")
         properties = BasicProperties()
         properties.delivery_mode = 2
         self._tag += 1
@@ -343,6 +345,7 @@ class Publisher(Client):
             self._returned.add(int(got.body))
         elif isinstance(method, BasicAck):
             for letter in self._settled(method.delivery_tag, method.multiple):
+                self.agenda.note(f"{self.name}: {letter.number} is confirmed")
                 self.world.ledger.confirm(letter, letter.number not in self._returned)
         elif isinstance(method, BasicNack):
             for letter in self._settled(method.delivery_tag, method.multiple):
@@ -359,18 +362,21 @@ class Consumer(Client):
     def __init__(self, world: World, number: int) -> None:
         self.queue = world.agenda.random.choice(world.queues)
         self._count = 0
+        self._moves = False
         self._unacked: list[tuple[int, str, Letter]] = []
         super().__init__(world, f"consumer {number}")
 
     def choose(self) -> Node | None:
         """See Client."""
+        self._moves = False
         self.queue = self.agenda.random.choice(self.world.queues)
         owner = self.world.owner_of(self.queue)
         return owner if owner is not None and self.agenda.chance(0.9) else super().choose()
 
     def on_ready(self) -> None:
         """See Client."""
-        self.call(BasicQos(0, self.agenda.some_ms(1, 6)), (BasicQosOk,), self._consume)
+        if not self._moves:
+            self.call(BasicQos(0, self.agenda.some_ms(1, 6)), (BasicQosOk,), self._consume)
 
     def _consume(self, got: Got | None) -> None:
         if got is None or self.link is None:
@@ -381,7 +387,8 @@ class Consumer(Client):
         self.call(BasicConsume(self.queue, tag), (BasicConsumeOk,), self._consumes)
 
     def _consumes(self, got: Got | None) -> None:
-        if got is None and not self.is_over:
+        if got is None and not self._moves:
+            self._moves = True
             self.agenda.after(self.agenda.some_ms(100, 600), self.move)
 
     def on_lost(self) -> None:

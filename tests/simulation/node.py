@@ -198,8 +198,8 @@ class Node(Site):
         self.log = ChunkLog(store, lambda: self.later(0, self._on_committed))
         clock = Clock(self.agenda.now_ms, START_MS + self.agenda.now_ms)
         self.broker = self._make_broker(clock)
-        self.broker.recover()
         self.shards = Shards(self.broker, self.log, SHARDS, self._load)
+        self.broker.recover()
         self.shards.begin(self._revision)
         self.is_up = True
         self.up_ms = self.agenda.now_ms
@@ -327,17 +327,36 @@ class Node(Site):
         assert self._feed is not None
         self._is_reading_news = True
         self._must_read_news = False
-        self._feed.ask(statements.news(self._revision), self._got_news)
+        durable = self.broker.durable_revision
+        self._feed.ask(statements.revision(), lambda outcome: self._got_revision(outcome, durable))
 
-    def _got_news(self, outcome: Outcome) -> None:
+    def _got_revision(self, outcome: Outcome, durable: int) -> None:
+        assert self._feed is not None
+        if not isinstance(outcome, Done):
+            self._connect(self._read_news_again)
+        elif self._revision < outcome.value:
+            last = outcome.value
+            news = statements.news(self._revision, last)
+            self._feed.ask(news, lambda outcome: self._got_news(outcome, last, durable))
+        else:
+            self._end_of_news()
+
+    def _got_news(self, outcome: Outcome, last: int, durable: int) -> None:
         if not isinstance(outcome, Done):
             self._connect(self._read_news_again)
             return
-        self._is_reading_news = False
-        changes, self._revision = outcome.value
+        self._revision = last
+        news = News(outcome.value, last, durable)
+        self.later(self.agenda.some_ms(0, 3), lambda: self._change(news))
+        self._end_of_news()
+
+    def _change(self, news: News) -> None:
         self.refresh()
-        self.shards.change(News(changes, self._revision))
+        self.shards.change(news)
         self.turn()
+
+    def _end_of_news(self) -> None:
+        self._is_reading_news = False
         if self._must_read_news:
             self._read_news()
 

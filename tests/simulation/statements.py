@@ -16,8 +16,6 @@ from tests.simulation.tables import REVISION, ChunkRow, DefinitionRow, NodeRow, 
 COUNTER: Final[Lock] = ("revision", 0, True)
 SHARDS: Final[Lock] = ("shards", 0, True)
 
-News = tuple[list[tuple[str, str, bytes | None]], int]
-
 
 def place_of(chunk: int) -> tuple[int, int]:
     """Shard and number of a chunk."""
@@ -238,13 +236,20 @@ def definitions() -> Statement:
     return Statement("definitions", run, writes=False)
 
 
-def news(revision: int) -> Statement:
-    """Answer: the definitions after a revision, and the last revision."""
+def revision() -> Statement:
+    """Answer: the last revision."""
+    return Statement("revision", lambda rows: rows.revision[REVISION], writes=False)
 
-    def run(rows: Tables) -> News:
-        found = sorted(
-            (row.revision, *key, row.value) for key, row in rows.definitions.items() if row.revision > revision
-        )
-        return [each[1:] for each in found], rows.revision[REVISION]
+
+def news(after: int, last: int) -> Statement:
+    """Answer: the definitions after a revision, up to the last one."""
+
+    def run(rows: Tables) -> list[tuple[str, str, bytes | None]]:
+        found = [
+            (row.revision, *key, row.value)
+            for key, row in rows.definitions.items()
+            if after < row.revision <= last
+        ]
+        return [each[1:] for each in sorted(found, key=lambda each: each[0])]
 
     return Statement("news", run, writes=False)

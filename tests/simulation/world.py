@@ -19,7 +19,7 @@ from tests.simulation.server import Server
 from tests.simulation.tables import REVISION, DefinitionRow
 
 NODES: Final = 3
-PATIENCE_MS: Final = 6_000  # until a cluster in peace must be as it should be
+PATIENCE_MS: Final = 15_000  # until a cluster in peace must be as it should be
 REPLACED_MS: Final = 5_000  # until a stopped owner must be replaced, while the database works
 LOOK_MS: Final = 200
 
@@ -170,6 +170,7 @@ class World:
     def look_at_delivery(self, node: Node, queue: str, body: bytes, is_again: bool, to: object) -> Letter:
         """A node sends a message to a consumer. Raises: Violation."""
         shard = node.shard(queue)
+        self.agenda.note(f"{node.name}: delivers {body.decode()} from {queue}{', again' if is_again else ''}")
         if shard is not None:
             row = self.server.rows.shards[shard]
             if row.node != node.id or not self.server.rows.nodes[node.id].is_alive:
@@ -198,7 +199,7 @@ class World:
 
     # -- what clients ask
 
-    def route(self) -> tuple[str, str, tuple[str, ...]]:
+    def route(self, node: Node) -> tuple[str, str, tuple[str, ...]]:
         """Where a letter goes: exchange, key, and the queues that may get it."""
         random = self.agenda.random
         fate = random.random()
@@ -206,7 +207,9 @@ class World:
             return self.fanout, "", tuple(self.both)
         if fate < 0.23:
             return random.choice(self.exchanges), random.choice(("a", "b")), tuple(self.loose)
-        queue = random.choice(self.loose if fate < 0.4 else self.queues)
+        names = self.loose if fate < 0.4 else self.queues
+        owned = [name for name in names if self.owner_of(name) is node]
+        queue = random.choice(owned if owned and fate < 0.8 else names)
         return "", queue, (queue,)
 
     def owner_of(self, queue: str) -> Node | None:
