@@ -182,8 +182,11 @@ class Client:
         self._is_ready = False
         self._connect()
 
+    def _connect_later(self) -> None:
+        self.agenda.after(self.agenda.some_ms(0, AGAIN_MS), self._connect)
+
     def _connect(self) -> None:
-        if self.is_over:
+        if self.is_over or self.link is not None:
             return
         node = self.choose()
         if node is None:
@@ -210,13 +213,13 @@ class Client:
     def move(self) -> None:
         """It leaves its node, and connects to one."""
         self._leave()
-        self.agenda.after(self.agenda.some_ms(0, AGAIN_MS), self._connect)
+        self._connect_later()
 
     def _lost(self) -> None:
         self.link = None
         self._fail_waiting()
         self.on_lost()
-        self.agenda.after(self.agenda.some_ms(0, AGAIN_MS), self._connect)
+        self._connect_later()
 
     def _fail_waiting(self) -> None:
         self._is_ready = False

@@ -74,7 +74,6 @@ class Node(Site):
         self.is_up = False
         self.is_dead = False
         self.stopped_ms: int | None = None
-        self.hurt_ms = 0  # until then, something that only this node suffers from keeps it from its database
         self.up_ms = 0  # since when it serves clients
         self.clients: dict[Conversation, Outlet] = {}
         self._seed = seed

@@ -72,11 +72,15 @@ Outcome = Done | Refused | Broken
 
 
 class Site:
-    """Where a client of the server is. is_cut: whether nothing comes through now."""
+    """Where a client of the server is. is_cut: whether nothing comes through now.
+
+    hurt_ms: until then, it suffers from something that others do not suffer from.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.is_cut = False
+        self.hurt_ms = 0
 
     def post(self, action: Action) -> None:
         """Something arrives there."""
@@ -357,8 +361,9 @@ class Server:
     def break_connection(self, connection: Connection) -> None:
         """Break a connection. Its client notices it sooner or later."""
         self.forget(connection)
-        quickly = self.agenda.chance(0.8)
-        connection.cut(self.agenda.some_ms(0, 50 if quickly else NOTICED_MS))
+        notice_ms = self.agenda.some_ms(0, 50 if self.agenda.chance(0.8) else NOTICED_MS)
+        connection.site.hurt_ms = max(connection.site.hurt_ms, self.agenda.now_ms + notice_ms)
+        connection.cut(notice_ms)
 
     def lose_standby(self, duration_ms: int) -> None:
         """The standby is away: commits wait for it."""
