@@ -1,8 +1,7 @@
-"""Membership: what a node is in its cluster, and the beats that show to the others that it lives.
+"""Membership: what a node is in its cluster, and the rounds that show to the others that it lives.
 
-A node that starts gets a new id. It counts its own committed beats, not seconds: another node is dead when its beat
-has not changed over DEAD_BEATS of this node's. So a slow or dead database, which nobody's beats reach, makes no node
-suspect another. A node that was declared dead stays dead: it finds no beat of its own, and has lost everything.
+A node that starts gets a new id. A node that was declared dead stays dead: it finds no beat of its own, and has lost
+everything. What a round decides is in ownership.py.
 """
 
 from __future__ import annotations
@@ -10,177 +9,188 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 import psycopg
+from psycopg import errors
 
 from leveret.cluster.database import Connection
 from leveret.cluster.errors import ClusterError
+from leveret.cluster.ownership import Changes, Node, Ownership
+from leveret.cluster.rounds import PostgresRounds, leave
 from leveret.cluster.schema import SHARDS
 from leveret.store.chunk_store import StoreError
-from leveret.store.shards import shard_of_queue
 
 BEAT_S: Final = 0.25
-DEAD_BEATS: Final = 5
 CERTAIN_S: Final = 0.9  # after a beat; others wait for 1.25 s at least
 AGAIN_S: Final = 0.1  # between two attempts to connect
 
-JOIN: Final = """
-WITH node AS (
-    INSERT INTO nodes (id, name, address, session, alive)
-    SELECT coalesce(max(id), 0) + 1, %s, %s, 1, true FROM nodes RETURNING id
-) INSERT INTO beats (node, beat) SELECT id, 0 FROM node RETURNING node"""
-BEAT: Final = "UPDATE beats SET beat = beat + 1 WHERE node = %s"
-OTHERS: Final = """
-SELECT nodes.id, nodes.name, coalesce(beats.beat, -1), EXISTS (SELECT 1 FROM shards WHERE shards.node = nodes.id)
-FROM nodes LEFT JOIN beats ON beats.node = nodes.id WHERE nodes.alive AND nodes.id <> %s"""
-OWNED: Final = "SELECT count(*), bool_and(is_clean) FROM shards WHERE node = %s"
-PRUNE: Final = """
-DELETE FROM nodes WHERE NOT alive AND id < %s AND NOT EXISTS (SELECT 1 FROM shards WHERE shards.node = nodes.id)"""
-DECLARE_DEAD: Final = """
-WITH beat AS (DELETE FROM beats WHERE node = %s AND beat = %s RETURNING node)
-UPDATE nodes SET alive = false WHERE id = %s AND alive AND (%s < 0 OR EXISTS (SELECT 1 FROM beat))"""
-TAKE: Final = """
-UPDATE shards SET node = %s
-WHERE node IS NULL OR NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = shards.node AND nodes.alive)"""
-LEAVE: Final = "UPDATE nodes SET alive = false WHERE id = %s AND alive"
-GIVE_UP: Final = """
-WITH beat AS (DELETE FROM beats WHERE node = %(node)s)
-UPDATE shards SET node = NULL, is_clean = coalesce(%(is_clean)s::boolean, is_clean) WHERE node = %(node)s"""
-
-MARK: Final = "INSERT INTO delivered (shard, queue, position) VALUES (%s, %s, %s)"
-
 log = logging.getLogger("leveret.cluster")
+
+
+class Listener(ABC):
+    """Learns from a node's rounds, in their thread, what to do with shards."""
+
+    @abstractmethod
+    def on_lost(self, reason: str) -> None:
+        """The others hold this node for dead. It owns nothing any more, and there are no more rounds."""
+
+    @abstractmethod
+    def on_gained(self, shards: list[tuple[int, bool]]) -> None:
+        """This node owns more shards. With each: whether the last owner has left it properly."""
+
+    @abstractmethod
+    def on_hand_over(self, shards: dict[int, int]) -> None:
+        """This node should hand over shards, each to a node. It may be asked again for those that it still owns."""
 
 
 class Membership:
     """A node of a cluster. name: for people. address: where other nodes reach it.
 
+    A node that serves calls enter() and begin(): it shares the shards with others. One that needs all shards for itself
+    calls join() and keep(). Both end with stop() and leave().
     connect: opens a connection for a purpose. Raises: StoreError.
-    beat_s: when its last beat was committed, on the monotonic clock.
-    node: its id, new for each start. session: number of its connection that commits. was_clean: whether the last owner
-    of each shard has left properly.
+    session: number of its connection that commits.
     """
 
     def __init__(self, name: str, address: str, connect: Callable[[str], Connection]) -> None:
         self.name = name
-        self.node = 0
         self.session = 1
-        self.was_clean = True
-        self.owned: set[int] = set(range(SHARDS))
-        self.beat_s = 0.0
-        self._address = address
-        self._connect = connect
+        self._rounds = PostgresRounds(lambda: connect(f"{name} beats"))
+        self._ownership = Ownership(name, address)
+        self._listener: Listener | None = None
         self._on_lost: Callable[[str], None] = _nobody
+        self._clean: set[int] = set()  # shards that were clean when this node gained them
         self._is_over = threading.Event()
         self._is_lost = False
-        self._is_owner = False
-        self._waits = True
-        self._only_reads = False
+        self._is_draining = False
         self._is_waiting = False  # for a node that lives
-        self._beats = 0  # committed while joining
-        self._seen: dict[object, tuple[object, int]] = {}  # by node: its beat, and this node's when it was first seen
         self._thread: threading.Thread | None = None
 
+    @property
+    def node(self) -> int:
+        """Its id, new for each start; 0 before it has one."""
+        return self._ownership.node
+
+    @property
+    def beat_s(self) -> float:
+        """When its last beat was sent that was committed, on the monotonic clock."""
+        return self._rounds.beat_s
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """Its shards, as of the last round."""
+        return self._ownership.owned
+
+    @property
+    def was_clean(self) -> bool:
+        """Whether the last owners have left all its shards properly."""
+        return self._clean >= self.owned
+
+    # -- start
+
+    def enter(self) -> list[tuple[int, bool]]:
+        """Become a node that shares the shards. Blocks. Returns: its first ones, and whether each was left properly.
+
+        Returns at once if all shards are free, and otherwise as soon as it has seen that another node with shards
+        lives, after about 0.3 s. A killed node is waited for until it counts as dead, about 1.3 s, and a node that
+        needs all shards for itself until it ends. begin() must follow soon. Raises: ClusterError, StoreError.
+        """
+        self._persist(self._has_entered)
+        return [(shard, shard in self._clean) for shard in sorted(self.owned)]
+
     def join(self, waits: bool = True, only_reads: bool = False) -> None:
-        """Become a node of the cluster, and take all shards as soon as no living node owns one. Blocks.
+        """Become a node that owns all shards, as soon as no living node owns one. Blocks.
 
         Returns at once in a database that no node has used since a clean end. A killed node is waited for until it
         counts as dead, about 1.3 s; a living one until it ends. waits: otherwise a living node is an error.
         only_reads: whether the last end was clean stays as it is, whatever happens to this node.
         Raises: ClusterError when another node lives. StoreError when the database cannot be used at first.
         """
-        self._waits, self._only_reads = waits, only_reads
-        connection = self._connect(f"{self.name} joins")
+        self._ownership = Ownership(self.name, None)
+        self._persist(lambda: self._has_taken_all(waits, only_reads))
+
+    def _persist(self, is_done: Callable[[], bool]) -> None:
+        """Try until something is done. Raises: ClusterError, StoreError."""
         try:
-            while not self._has_taken_all(connection):
+            while not self._is_now(is_done):
                 time.sleep(BEAT_S)
-                connection = self._usable(connection)
-        except psycopg.Error as error:
-            raise ClusterError(f"cannot join the cluster: {line(error)}") from None
-        finally:
-            self._withdraw(connection)
+        except BaseException as error:
+            self._withdraw()
+            if isinstance(error, psycopg.Error):
+                raise ClusterError(f"cannot join the cluster: {line(error)}") from None
+            raise
 
-    def _usable(self, connection: Connection) -> Connection:
-        """The connection, or another one if the database was away."""
-        while connection.closed:
-            try:
-                return self._connect(f"{self.name} joins")
-            except StoreError as error:
-                log.debug("cannot connect: %s", error)
-                time.sleep(AGAIN_S)
-        return connection
-
-    def _has_taken_all(self, connection: Connection) -> bool:
-        """One look: beat, declare dead whose beat stands still, take what is free.
-
-        Returns: whether this node owns all shards. Raises: psycopg.Error, unless the connection is lost while it waits.
-        """
+    def _is_now(self, is_done: Callable[[], bool]) -> bool:
+        """One attempt. A connection that is lost while this node waits for another one is no error."""
         try:
-            if not self.node or not connection.execute(BEAT, (self.node,)).rowcount:
-                self._enter(connection)  # for the first time, or others have declared it dead meanwhile
-            self._beats += 1
-            self._bury(connection)
-            connection.execute(TAKE, (self.node,))
-            owned, is_clean = connection.execute(OWNED, (self.node,)).fetchone() or (0, False)
-            if owned == SHARDS:
-                self.was_clean = bool(is_clean)
-                if not self._only_reads:
-                    connection.execute("UPDATE shards SET is_clean = false WHERE node = %s", (self.node,))
-                connection.execute(PRUNE, (self.node,))
-                self._is_owner = True
-            elif owned:  # another node has taken the rest at the same moment
-                connection.execute("UPDATE shards SET node = NULL WHERE node = %s", (self.node,))
-        except psycopg.Error:
-            if not self._is_waiting or not connection.closed:
+            if not self.node or not self._ownership.beat(self._rounds):
+                self._ownership.enter(self._rounds)  # for the first time, or others have declared it dead meanwhile
+                log.info("joins the cluster as node '%s' (%d)", self.name, self.node)
+            return is_done()
+        except errors.LockNotAvailable as error:
+            log.debug("a row is locked: %s", line(error))
+        except (psycopg.Error, StoreError) as error:
+            if not self._is_waiting or self._rounds.is_connected:
                 raise
-        return self._is_owner
+            log.debug("cannot join yet: %s", line(error))
+            self._rounds.close()
+        return False
 
-    def _enter(self, connection: Connection) -> None:
-        """Get a new id. Raises: psycopg.Error."""
-        self.node = 0
-        while not self.node:
-            try:
-                row = connection.execute(JOIN, (self.name, self._address)).fetchone()
-                assert row is not None
-                self.node = int(str(row[0]))
-            except psycopg.errors.UniqueViolation:  # another node has taken this id
-                continue
+    def _has_entered(self) -> bool:
+        """One round. Returns: whether this node owns shards, or another one does that certainly lives and shares."""
+        changes = self._ownership.round(self._rounds)
+        self._note(changes)
+        if changes.lost or self.owned:
+            return not changes.lost
+        owners = [node for node in self._ownership.rivals() if self._ownership.is_owner(node.id)]
+        for owner in owners:
+            if owner.address is None:
+                self._wait_for(owner)
+        return any(owner.address is not None for owner in owners)
 
-    def _bury(self, connection: Connection) -> None:
-        """Declare dead each node whose beat has not changed for DEAD_BEATS of this node's. Raises: psycopg.Error."""
-        seen: dict[object, tuple[object, int]] = {}
-        owner = ""
-        for node, name, beat, owns in connection.execute(OTHERS, (self.node,)).fetchall():
-            known = self._seen.get(node)
-            seen[node] = known if known is not None and known[0] == beat else (beat, self._beats)
-            if self._beats - seen[node][1] >= DEAD_BEATS:
-                connection.execute(DECLARE_DEAD, (node, beat, node, beat))
-                log.warning("node '%s' (%s) is dead", name, node)
-            elif owns and known is not None and known[0] != beat:
-                owner = str(name)
-        self._seen = seen
-        if owner and not self._waits:
-            raise ClusterError(f"node '{owner}' uses this database; stop it first: only one node can use it at a time")
-        if owner and not self._is_waiting:
+    def _has_taken_all(self, waits: bool, only_reads: bool) -> bool:
+        """One look. Returns: whether this node owns all shards. Raises: ClusterError when another node lives."""
+        self._note(self._ownership.claim(self._rounds, waits, only_reads))
+        if len(self.owned) == SHARDS:
+            return True
+        for rival in self._ownership.rivals():
+            if not waits:
+                raise ClusterError(
+                    f"node '{rival.name}' uses this database; stop it first: only one node can use it at a time"
+                )
+            if self._ownership.is_owner(rival.id):
+                self._wait_for(rival)
+        return False
+
+    def _wait_for(self, node: Node) -> None:
+        if not self._is_waiting:
             self._is_waiting = True
-            log.warning("node '%s' uses this database: this node waits to take its place", owner)
+            log.warning("node '%s' uses this database: this node waits to take its place", node.name)
 
-    def _withdraw(self, connection: Connection) -> None:
-        """Close the connection; when this node owns nothing, leave."""
+    def _withdraw(self) -> None:
+        """Leave, and close the connection."""
         try:
-            if not self._is_owner and self.node:
-                self.leave(connection, None)
-        except psycopg.Error as error:
+            if self.node:
+                self._rounds.leave(self.node, self._clean)
+        except (psycopg.Error, StoreError) as error:
             log.debug("cannot leave: %s", line(error))
         finally:
-            connection.close()
+            self._rounds.close()
 
-    def begin(self, on_lost: Callable[[str], None]) -> None:
-        """Start to beat. on_lost: called in another thread when the others hold this node for dead. With a reason."""
+    # -- rounds
+
+    def begin(self, listener: Listener) -> None:
+        """Start to make rounds, after enter(). listener: called in another thread."""
+        self._listener = listener
+        self.keep(listener.on_lost)
+
+    def keep(self, on_lost: Callable[[str], None]) -> None:
+        """Start to beat, after join(). on_lost: called in another thread when the others hold this node for dead."""
         self._on_lost = on_lost
-        self.beat_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="leveret-beats", daemon=True)
         self._thread.start()
 
@@ -195,22 +205,67 @@ class Membership:
             self._is_lost = True
             self._on_lost(reason)
 
+    def _run(self) -> None:
+        due_s = time.monotonic()
+        while not self._is_over.is_set():
+            try:
+                self._round()
+            except errors.LockNotAvailable as error:
+                log.debug("a row is locked: %s", line(error))
+            except (psycopg.Error, StoreError) as error:
+                log.debug("no beat: %s", line(error))
+                self._rounds.close()
+                self._is_over.wait(AGAIN_S)
+            due_s = max(due_s + BEAT_S, time.monotonic())
+            self._is_over.wait(due_s - time.monotonic())
+        self._rounds.close()
+
+    def _round(self) -> None:
+        """A beat, and what follows it. Raises: psycopg.Error, StoreError."""
+        if not self._ownership.beat(self._rounds):
+            self.lose("another node has declared it dead")
+            return
+        if self._listener is None:
+            return
+        changes = self._ownership.round(self._rounds)
+        if changes.lost:
+            self.lose(changes.lost)
+        if self._is_over.is_set():
+            return
+        self._note(changes)
+        if changes.gained:
+            self._listener.on_gained(changes.gained)
+        if changes.hand_over:
+            self._listener.on_hand_over(changes.hand_over)
+
+    def _note(self, changes: Changes) -> None:
+        """Log what a round has changed, and remember what was clean."""
+        for shard, was_clean in changes.gained:
+            (self._clean.add if was_clean else self._clean.discard)(shard)
+        for node in changes.deaths:
+            log.warning("node '%s' (%d) is dead", node.name, node.id)
+        for source, count in changes.sources.items():
+            log.info("takes %s%s", _counted(count), "" if source is None else f" of {self._named(source)}")
+        for to, count in Counter(changes.hand_over.values()).items():
+            log.info("hands %s to %s", _counted(count), self._named(to))
+        me = self._ownership.view.nodes.get(self.node)
+        if me is not None and me.is_draining != self._is_draining:
+            self._is_draining = me.is_draining
+            log.info("this node %s", "drains: it hands its shards to others" if me.is_draining else "drains no more")
+
+    def _named(self, node: int) -> str:
+        found = self._ownership.view.nodes.get(node)
+        return f"node {node}" if found is None else f"node '{found.name}' ({node})"
+
+    # -- end
+
     def leave(self, connection: Connection, delivered: dict[int, int] | None) -> bool:
-        """Give up all shards, in one transaction. Returns: whether this node was still alive for the others.
+        """Give up its shards, in one statement. Returns: whether this node was still alive for the others.
 
         delivered: the highest delivered position of each queue. None if the messages were not read: then the marks and
         whether the last end was clean are as they were before. Raises: psycopg.Error.
         """
-        with connection.transaction():
-            if not connection.execute(LEAVE, (self.node,)).rowcount:
-                return False
-            if delivered is not None:
-                connection.execute("DELETE FROM delivered")
-                marks = [(int(shard_of_queue(queue, SHARDS)), queue, last) for queue, last in delivered.items()]
-                connection.cursor().executemany(MARK, marks)
-            is_clean = delivered is not None or self.was_clean
-            connection.execute(GIVE_UP, {"node": self.node, "is_clean": is_clean if self._is_owner else None})
-        return True
+        return leave(connection, self.node, delivered, self._clean)
 
     def stop(self) -> None:
         """Stop to beat."""
@@ -218,34 +273,14 @@ class Membership:
         if self._thread is not None:
             self._thread.join()
 
-    def _run(self) -> None:
-        connection: Connection | None = None
-        due_s = time.monotonic()
-        while not self._is_over.is_set():
-            try:
-                if connection is None:
-                    connection = self._connect(f"{self.name} beats")
-                sent_s = time.monotonic()
-                found = connection.execute(BEAT, (self.node,)).rowcount
-                if found == 0:
-                    self.lose("another node has declared it dead")
-                    break
-                self.beat_s = sent_s  # not later than the others can have seen it
-            except (psycopg.Error, StoreError) as error:
-                log.debug("no beat: %s", error)
-                if connection is not None:
-                    connection.close()
-                connection = None
-                self._is_over.wait(AGAIN_S)
-            due_s = max(due_s + BEAT_S, time.monotonic())
-            self._is_over.wait(due_s - time.monotonic())
-        if connection is not None:
-            connection.close()
-
 
 def line(error: Exception) -> str:
     """The first line of an error of the database, which may have several."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _counted(shards: int) -> str:
+    return "1 shard" if shards == 1 else f"{shards} shards"
 
 
 def _nobody(reason: str) -> None:

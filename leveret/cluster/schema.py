@@ -20,6 +20,7 @@ from leveret.cluster.database import Connection
 from leveret.cluster.errors import ClusterError
 
 SHARDS: Final = 256
+OWN_SHARDS: Final = 1792  # numbers above SHARDS for transient messages: one for each node that lives
 ATTEMPTS: Final = 20  # at making the schema, when others make it at the same time
 
 TABLES: Final[tuple[LiteralString, ...]] = (

@@ -20,7 +20,7 @@ from leveret.cluster.database import Connection
 from leveret.cluster.fetcher import Fetcher
 from leveret.cluster.heads import REVISION, Gone, Heads, as_bytes, as_int, chunk_of, counts_of
 from leveret.cluster.membership import Membership, line
-from leveret.cluster.schema import SHARDS
+from leveret.cluster.schema import OWN_SHARDS, SHARDS
 from leveret.cluster.statement import Statement, decode_key, encode_key, split
 from leveret.cluster.writer import (
     Answer,
@@ -82,6 +82,7 @@ class PostgresStore(ChunkStore):
         self._vacuum: threading.Thread | None = None
         self.was_clean = member.was_clean
         self.owned = set(member.owned)
+        self.transient_shard = SHARDS + member.node % OWN_SHARDS
         self.revision = as_int(self._rows(REVISION)[0][0])
         self.is_new = self.revision == 0
 

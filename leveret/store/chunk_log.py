@@ -55,7 +55,7 @@ class ChunkLog(MessageLog, DefinitionLog):
         self._owned = store.owned  # None: all shards
         self._leaving: set[int] = set()  # released shards whose move is not written yet
         self._dropped: set[int] = set()  # ids of queues of unread shards
-        self._group = Group(self._shard_count)
+        self._group = self._empty()
         self._full: deque[Group] = deque()  # earlier ones that are full
         self._full_bytes: i64 = 0
         self._index = Index()
@@ -88,10 +88,15 @@ class ChunkLog(MessageLog, DefinitionLog):
 
     def owns(self, queue_id: int) -> bool:
         """Whether the messages of a queue are this node's."""
-        return self._owned is None or self._shard(queue_id) in self._owned
+        return self._owned is None or queue_id < 0 or self._shard(queue_id) in self._owned
 
     def _shard(self, queue_id: int) -> int:
+        if queue_id < 0:
+            return self._store.transient_shard
         return int(shard_of_queue(queue_id, self._shard_count))
+
+    def _empty(self) -> Group:
+        return Group(self._shard_count, self._store.transient_shard)
 
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Store a message."""
@@ -154,7 +159,7 @@ class ChunkLog(MessageLog, DefinitionLog):
         """Close this group, and begin another one."""
         self._full_bytes += self._group.size
         self._full.append(self._group)
-        self._group = Group(self._shard_count)
+        self._group = self._empty()
 
     def gather(self, gathers: bool) -> None:
         """Begin or end a group of definition changes. From its first change on, the log holds all later changes too."""
@@ -196,7 +201,7 @@ class ChunkLog(MessageLog, DefinitionLog):
             group = self._full.popleft()
             self._full_bytes -= group.size
         else:
-            group, self._group = self._group, Group(self._shard_count)
+            group, self._group = self._group, self._empty()
         return group
 
     def flush_urgent(self) -> bool:

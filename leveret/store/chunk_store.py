@@ -103,6 +103,7 @@ class ChunkStore:
     shard_count: number of shards. A chunk has messages of queues of one shard (store/shards.py).
     owned: shards of this node, None for all. The log changes it: gain() adds shards, and one that the log releases
     counts until its move is written. Each change is a new set, so that any thread can read it.
+    transient_shard: where this node alone keeps transient messages. A restart forgets them.
     unread: shards of this node whose messages the log does not have completely. Then close() has no marks of them.
     chunk_count: number of chunks, known once chunks() has begun.
     damaged_definitions: kind, key and damage of the definitions that definitions() omitted.
@@ -114,6 +115,7 @@ class ChunkStore:
         self.is_new = False
         self.was_clean = False
         self.owned: set[int] | None = None
+        self.transient_shard = 0
         self.unread: set[int] = set()
         self.chunk_count = 0
         self.damaged_definitions: list[tuple[str, str, str]] = []

@@ -117,8 +117,9 @@ class Group:
     Once written, conflicts: kind, key and value of definitions that were to be created and that another node has.
     """
 
-    def __init__(self, shard_count: int = 1) -> None:
+    def __init__(self, shard_count: int = 1, transient_shard: int = 0) -> None:
         self._shard_count = shard_count
+        self._transient_shard = transient_shard
         self.entries: list[Entry] = []
         self.moved: list[Entry] = []
         self.strips: dict[int, Strip] = {}
@@ -207,8 +208,7 @@ class Group:
 
     def drop_unseen(self, queue_id: int) -> None:
         """Delete a queue when it is unknown which chunks contain its messages."""
-        shard = int(shard_of_queue(queue_id, self._shard_count))
-        self._note(shard << SHARD_BIT | ANYWHERE, queue_id, ALL)
+        self._note(self._shard(queue_id) << SHARD_BIT | ANYWHERE, queue_id, ALL)
         self.dropped.append(queue_id)
 
     def drop(self, queue_id: int) -> None:
@@ -243,17 +243,20 @@ class Group:
             self._cut(index, self.entries)
         else:
             for shard, entries in self._by_shard().items():
-                if owned is None or shard in owned:
+                if owned is None or shard in owned or shard == self._transient_shard:
                     self._cut(index, entries)
                 else:
                     self.foreign += entries
+
+    def _shard(self, queue_id: i64) -> int:
+        return self._transient_shard if queue_id < 0 else int(shard_of_queue(queue_id, self._shard_count))
 
     def _by_shard(self) -> dict[int, list[Entry]]:
         """The entries by the shards of their queues."""
         found: dict[int, list[Entry]] = {}
         for entry in self.entries:
             if entry.message is not None:
-                found.setdefault(int(shard_of_queue(entry.queue_id, self._shard_count)), []).append(entry)
+                found.setdefault(self._shard(entry.queue_id), []).append(entry)
         return found
 
     def _cut(self, index: Index, entries: list[Entry]) -> None:
@@ -278,7 +281,7 @@ class Group:
 
     def _write(self, index: Index, part: list[Entry]) -> None:
         """Form a chunk of entries."""
-        chunk = index.open(index.next_chunk | int(shard_of_queue(part[0].queue_id, self._shard_count)) << SHARD_BIT)
+        chunk = index.open(index.next_chunk | self._shard(part[0].queue_id) << SHARD_BIT)
         for entry in part:
             index.enter(chunk, entry)
         self.written.append((chunk.chunk_id, part))

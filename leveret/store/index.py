@@ -163,7 +163,7 @@ class Index:
     def leave(self, shards: set[int], shard_count: int) -> None:
         """Remove everything of shards that another node has now."""
         for queue_id in list(self._shelves):
-            if int(shard_of_queue(queue_id, shard_count)) in shards:
+            if queue_id > 0 and int(shard_of_queue(queue_id, shard_count)) in shards:
                 del self._shelves[queue_id]
         for chunk_id in list(self._sparse):
             if int(shard_of_chunk(chunk_id)) in shards:

@@ -10,8 +10,8 @@ SHARD_BIT: Final = 52  # the shard of a chunk is above this bit of its id, a num
 
 
 def shard_of_queue(queue_id: i64, shard_count: i64) -> i64:
-    """The shard of a queue. Transient messages are stored under the negative id of their queue."""
-    return (queue_id if queue_id >= 0 else -queue_id) % shard_count
+    """The shard of a queue. Its transient messages are not there: they are stored under its negative id."""
+    return queue_id % shard_count
 
 
 def shard_of_chunk(chunk_id: i64) -> i64:

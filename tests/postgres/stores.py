@@ -20,5 +20,5 @@ def open_store(url: str, on_lost: Callable[[str], None] = print, name: str = "a"
         schema.create(connection)
     member = Membership(name, "", connected)
     member.join()
-    member.begin(on_lost)
+    member.keep(on_lost)
     return PostgresStore(member, connected)

@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from leveret.cluster import store as store_module
-from leveret.cluster.membership import BEAT_S, DEAD_BEATS
+from leveret.cluster.membership import BEAT_S
+from leveret.cluster.ownership import DEAD_BEATS
 from leveret.core.message.log import NotHereYet, Recovered, Resting
 from leveret.store.chunk_log import LOAD_BYTES, ChunkLog
 from leveret.store.group import CHUNK_BYTES

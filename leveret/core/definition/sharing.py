@@ -4,7 +4,8 @@ The nodes write to one table, and each follows a feed of its rows, its own ones 
 rows have come, every node has in effect what the table says.
 
 Rows take time to come. Until a round of the feed that began after a change of this node was durable, a row of that
-definition may be older than the change: it waits for the end of that round.
+definition may be older than the change: it waits for the end of that round. Rows of what belongs to the definition wait
+behind it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 from mypy_extensions import trait
 
 from leveret.core.definition import form
+from leveret.core.definition.aside import owners, read_names
 from leveret.core.definition.log import DefinitionLog
 
 OWN: Final = (form.CLOCK, form.DEFAULTS, form.DEDUPLICATION)  # each node writes them for itself, and follows none
@@ -83,7 +85,9 @@ class Sharing(DefinitionLog):
         self._digests: dict[str, dict[str, int]] = {}  # of all values, by kind and key
         self._changes: dict[tuple[str, str], Change] = {}  # in the order of their revisions
         self._creations: dict[tuple[str, str], int] = {}  # revisions that another node may forestall, ascending
+        self._behind: dict[tuple[str, str], tuple[int, bytes | None]] = {}  # rows that wait behind one of an owner
         self._rows = 0  # that had to wait
+        self._has_waiting = False
 
     # -- the DefinitionLog
 
@@ -143,6 +147,9 @@ class Sharing(DefinitionLog):
         if before is not None:
             change.was_deleted = is_deleted or before.was_deleted
             change.has_row, change.row, change.number = before.has_row, before.row, before.number
+        if (kind, key) in self._behind:
+            change.has_row = True
+            change.number, change.row = self._behind.pop((kind, key))
         self._changes[kind, key] = change
         if is_deleted:
             self._creations.pop((kind, key), None)
@@ -154,27 +161,54 @@ class Sharing(DefinitionLog):
         if kind in OWN:
             return
         change = self._changes.get((kind, key))
-        if change is None:
+        if change is not None:
+            self._rows += 1
+            change.has_row, change.row, change.number = True, value, self._rows
+            self._has_waiting = True
+        elif self._has_waiting and self._has_owner_that_waits(kind, key):
+            self._rows += 1
+            self._behind[kind, key] = (self._rows, value)
+        else:
             self._follow(kind, key, value)
-            return
-        self._rows += 1
-        change.has_row, change.row, change.number = True, value, self._rows
+
+    def _has_owner_that_waits(self, kind: str, key: str) -> bool:
+        """Whether a row of an owner of this definition waits."""
+        try:
+            names = read_names(kind, key)
+        except ValueError:
+            return False
+        for owner in owners(kind, names):
+            change = self._changes.get((owner[0], form.key(*owner[1:])))
+            if change is not None and change.has_row:
+                return True
+        return False
 
     def caught_up(self, durable_revision: int) -> None:
         """All rows of a round of the feed were applied.
 
         durable_revision: of the broker, read before the round read the table.
         """
+        seen: list[tuple[tuple[str, str], Change]] = []
         waiting: list[tuple[int, str, str, bytes | None]] = []
-        for (kind, key), change in list(self._changes.items()):
+        self._has_waiting = False
+        for (kind, key), change in self._changes.items():
             if change.revision > durable_revision:
-                break
-            del self._changes[kind, key]
+                self._has_waiting = self._has_waiting or change.has_row
+                continue
+            seen.append(((kind, key), change))
             if change.has_row:
                 waiting.append((change.number, kind, key, change.row))
+                change.has_row = False
+        for (kind, key), (number, row) in list(self._behind.items()):
+            if not self._has_waiting or not self._has_owner_that_waits(kind, key):
+                del self._behind[kind, key]
+                waiting.append((number, kind, key, row))
         waiting.sort(key=_arrival)
         for _, kind, key, row in waiting:
             self._follow(kind, key, row)
+        for identity, change in seen:
+            if self._changes.get(identity) is change and not (change.was_deleted and self._behind):
+                del self._changes[identity]
         if self.follower is not None:
             self.follower.caught_up()
 

@@ -11,13 +11,17 @@ unless this node has deleted the owner: then the other node did not know that ye
 
 from __future__ import annotations
 
+from typing import Final
+
 from leveret.core.broker import Broker
 from leveret.core.definition import form
-from leveret.core.definition.aside import Entry, described, owners
+from leveret.core.definition.aside import Entry, Identity, described, owners
 from leveret.core.definition.sharing import Follower, Sharing
 from leveret.core.exchange.exchange import Exchange
 from leveret.core.recovery import mend, missing, reason, restore
-from leveret.core.vhost import VirtualHost
+from leveret.core.vhost import PREDECLARED, VirtualHost
+
+PREDECLARED_NAMES: Final = frozenset([name for name, _, _ in PREDECLARED])
 
 
 def share(broker: Broker) -> Sharing:
@@ -67,7 +71,7 @@ class SharedDefinitions(Follower):
         following = broker.following
         try:
             entry.read()
-            entry.needs = missing(broker, entry.kind, entry.names)
+            entry.needs = self._missing(entry)
             if entry.needs is None:
                 following.begin()
                 try:
@@ -92,6 +96,13 @@ class SharedDefinitions(Follower):
             finally:
                 following.end()
 
+    def _missing(self, entry: Entry) -> Identity | None:
+        """The missing owner of a definition; a virtual host that is being deleted does not exist any more."""
+        for owner in owners(entry.kind, entry.names):
+            if owner[0] == form.VHOST and owner[1] not in self._broker.vhosts:
+                return owner
+        return missing(self._broker, entry.kind, entry.names)
+
     def _set_aside(self, entry: Entry, why: str) -> None:
         entry.why = why
         self._broker.aside.add(entry)
@@ -110,25 +121,17 @@ class SharedDefinitions(Follower):
         if kind == form.LEAVING:
             return  # the deletion of the virtual host has come before
         if kind == form.EXCHANGE:
-            self._home(names[0]).follow_exchange(names[1], form.read_table(value))
+            broker.vhosts[names[0]].follow_exchange(names[1], form.read_table(value))
         elif kind == form.QUEUE:
-            self._home(names[0]).follow_queue(names[1], form.read_table(value))
+            broker.vhosts[names[0]].follow_queue(names[1], form.read_table(value))
         elif kind == form.BINDING:
-            self._home(names[0]).follow_binding(names[1:])
+            broker.vhosts[names[0]].follow_binding(names[1:])
         else:
             try:
                 restore(broker, kind, names, value)
             finally:
                 if kind in (form.PERMISSION, form.TOPIC_PERMISSION):
-                    self._permissions_changed(names[1])
-
-    def _home(self, name: str) -> VirtualHost:
-        vhost = self._broker.vhosts.get(name)
-        return self._broker.leaving[name].vhost if vhost is None else vhost
-
-    def _permissions_changed(self, vhost: str) -> None:
-        if vhost in self._broker.vhosts:
-            self._broker.permissions_changed(vhost)
+                    broker.permissions_changed(names[1])
 
     # -- a deletion
 
@@ -221,6 +224,8 @@ class SharedDefinitions(Follower):
 
     def _drop_exchange(self, vhost: VirtualHost, name: str) -> None:
         exchange = vhost.exchanges.get(name)
+        if name in PREDECLARED_NAMES:  # they go with their virtual host, which may exist again
+            return
         if exchange is not None and exchange.durable:
             for binding in exchange.incoming:
                 self._look_at(binding.source)

@@ -1,0 +1,1 @@
+"""Tests of what nodes of a cluster decide, without a database."""
