@@ -154,7 +154,7 @@ class Watched(ChunkStore):
 
     def write(self, group: Group) -> None:
         """Note its size."""
-        defined = sum(len(value or b"") for _, _, value in group.definitions)
+        defined = sum(len(value or b"") for _, _, value, _ in group.definitions)
         self.sizes.append((int(group.size), len(group.entries), defined))
 
     def reader(self, notify: Callable[[], None]) -> ChunkReader:
