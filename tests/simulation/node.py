@@ -22,7 +22,7 @@ from leveret.store.chunk_log import ChunkLog
 from leveret.store.shards import shard_of_queue
 from tests.simulation import statements
 from tests.simulation.agenda import Action, Violation
-from tests.simulation.rounds import Round
+from tests.simulation.rounds import Round, Unreachable
 from tests.simulation.server import Connection, Done, Outcome, Site
 from tests.simulation.store import Store, heads
 
@@ -164,7 +164,7 @@ class Node(Site):
         sent_ms = self.agenda.now_ms
 
         def entered(result: object) -> None:
-            if result is None:
+            if isinstance(result, Unreachable):
                 self._end("the database was lost while it started")
                 return
             self._beat_ms = sent_ms
@@ -227,8 +227,8 @@ class Node(Site):
             self.later(wait_ms, lambda: self._round(due_ms + _ms(BEAT_S)))
 
         def after_beat(lives: object) -> None:
-            if lives is None:
-                self._again(next_round)
+            if isinstance(lives, Unreachable):
+                self._again(lives, next_round)
             elif not lives:
                 self._end("it finds no beat of its own")
             else:
@@ -238,8 +238,8 @@ class Node(Site):
                 Round(ownership, connection, ownership.round, after_round)
 
         def after_round(changes: object) -> None:
-            if changes is None:
-                self._again(next_round)
+            if isinstance(changes, Unreachable):
+                self._again(changes, next_round)
                 return
             assert isinstance(changes, Changes)
             self._apply(changes)
@@ -248,13 +248,16 @@ class Node(Site):
 
         Round(ownership, connection, ownership.beat, after_beat)
 
-    def _again(self, next_round: Action) -> None:
-        """The connection is lost: get another one."""
+    def _again(self, error: Unreachable, next_round: Action) -> None:
+        """A round has failed. If the connection is lost, get another one."""
 
         def connected(connection: Connection) -> None:
             self._beats = connection
             next_round()
 
+        if error.is_locked:
+            next_round()
+            return
         assert self._beats is not None
         self._beats.close()
         self.later(_ms(AGAIN_S), lambda: self._connect(connected))
@@ -366,18 +369,17 @@ class Node(Site):
 
     # -- the database monitor
 
+    def _is_certain(self) -> bool:
+        return self.agenda.now_ms - self._beat_ms < _ms(CERTAIN_S)
+
     def _check(self) -> None:
         """As DatabaseMonitor does."""
         self.later(_ms(CHECK_S), self._check)
         self.refresh()
-        broker, is_certain = self.broker, self.agenda.now_ms - self._beat_ms < _ms(CERTAIN_S)
         self._checks += 1
-        if broker.is_suspended == is_certain:
-            self.agenda.note(f"{self.name}: {'continues' if is_certain else 'suspends'} deliveries")
-            if is_certain:
-                broker.unsuspend()
-            else:
-                broker.suspend()
+        if self.broker.is_suspended and self._is_certain():
+            self.agenda.note(f"{self.name}: continues deliveries")
+            self.broker.unsuspend()
         if self.log.failed_bytes and self._checks % AGAIN_CHECKS == 0:
             self.log.try_again()
             self._note_failure()
@@ -398,8 +400,11 @@ class Node(Site):
     # -- turns
 
     def refresh(self) -> None:
-        """Set the clock."""
+        """Set the clock, and deliver nothing if others may hold this node for dead."""
         self.broker.clock.now_ms = self.agenda.now_ms
+        if not self.broker.is_suspended and not self._is_certain():
+            self.agenda.note(f"{self.name}: suspends deliveries")
+            self.broker.suspend()
 
     def turn(self) -> None:
         """The end of a turn, as Driver makes it."""
@@ -449,6 +454,7 @@ class Node(Site):
     def _tick(self, due_ms: int) -> None:
         if self._tick_ms == due_ms:
             self._tick_ms = None
+            self.refresh()
             self.broker.tick(self.agenda.now_ms)
             self.turn()
 

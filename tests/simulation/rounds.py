@@ -12,11 +12,15 @@ from typing import Any
 
 from leveret.cluster.ownership import Ownership, Rounds, Shard, View
 from tests.simulation import statements
-from tests.simulation.server import Broken, Connection, Done, Outcome, Statement
+from tests.simulation.server import Connection, Done, Outcome, Refused, Statement
 
 
 class Unreachable(Exception):
-    """The connection is broken."""
+    """The connection is broken, or a row is locked for too long. is_locked: which of the two."""
+
+    def __init__(self, is_locked: bool) -> None:
+        super().__init__()
+        self.is_locked = is_locked
 
 
 class _Missing(Exception):
@@ -39,7 +43,7 @@ class _Replay(Rounds):
             raise _Missing(statement)
         outcome = self._answers.pop()
         if not isinstance(outcome, Done):
-            raise Unreachable
+            raise Unreachable(isinstance(outcome, Refused))
         return outcome.value
 
     def enter(self, name: str, address: str | None) -> int:
@@ -70,7 +74,7 @@ class _Replay(Rounds):
 
 
 class Round:
-    """One call of an Ownership. then: gets the result, or None when the connection broke meanwhile."""
+    """One call of an Ownership. then: gets the result, or an Unreachable."""
 
     def __init__(
         self,
@@ -96,22 +100,11 @@ class Round:
             result = self._call(_Replay(self._ownership.name, self._answers))
         except _Missing as missing:
             self._connection.ask(missing.statement, self._answered)
-        except Unreachable:
-            self._then(None)
+        except Unreachable as error:
+            self._then(error)
         else:
             self._then(result)
 
     def _answered(self, outcome: Outcome) -> None:
-        if isinstance(outcome, Done) and outcome.has_warned:
-            self._connection.ask(statements.confirm(), lambda after: self._confirmed(outcome, after))
-        else:
-            self._answers.append(outcome)
-            self._go_on()
-
-    def _confirmed(self, outcome: Done, after: Outcome) -> None:
-        """What came with a warning is certain once another commit came without one."""
-        if isinstance(after, Done) and after.has_warned:
-            self._connection.ask(statements.confirm(), lambda again: self._confirmed(outcome, again))
-        else:
-            self._answers.append(Done(outcome.value) if isinstance(after, Done) else Broken())
-            self._go_on()
+        self._answers.append(outcome)
+        self._go_on()

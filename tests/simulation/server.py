@@ -36,6 +36,7 @@ class Statement:
     run: what happens, with the answer. locks: held from the start until it has happened.
     fence: called with the locks held; an answer instead of what would happen, or None.
     writes: otherwise it only reads. is_large: whether a full disk refuses it.
+    patience_ms: how long it waits for its locks; 0 for no limit.
     is_open: whether it is a transaction of several statements: after the first one the client has to say more.
     """
 
@@ -45,6 +46,7 @@ class Statement:
     fence: Callable[[Tables], Any] | None = None
     writes: bool = True
     is_large: bool = False
+    patience_ms: int = 0
     is_open: bool = False
 
 
@@ -215,6 +217,14 @@ class Server:
         call.state = Call.WAITING
         self._waiting.append(call)
         self._grant()
+        if call.statement.patience_ms:
+            self.agenda.after(call.statement.patience_ms, lambda: self._give_up(call))
+
+    def _give_up(self, call: Call) -> None:
+        """A statement has waited for its locks for too long."""
+        if call.state == Call.WAITING and call.epoch == self.epoch:
+            self._waiting.remove(call)
+            self._answer(call, Refused("a row is locked"))
 
     def _grant(self) -> None:
         """Begin the statements whose locks are free."""

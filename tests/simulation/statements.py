@@ -15,6 +15,7 @@ from tests.simulation.tables import REVISION, ChunkRow, DefinitionRow, NodeRow, 
 
 COUNTER: Final[Lock] = ("revision", 0, True)
 SHARDS: Final[Lock] = ("shards", 0, True)
+LOCK_MS: Final = 300  # as LOCK_TIMEOUT of leveret/cluster/rounds.py
 
 
 def place_of(chunk: int) -> tuple[int, int]:
@@ -164,7 +165,7 @@ def beat(node: int) -> Statement:
         rows.put("beats", node, rows.beats[node] + 1)
         return True
 
-    return Statement("beat", run, (("beat", node, True),))
+    return Statement("beat", run, (("beat", node, True),), patience_ms=LOCK_MS)
 
 
 def look() -> Statement:
@@ -190,7 +191,7 @@ def declare_dead(node: int, beat: int, by: str) -> Statement:
         rows.put("nodes", node, rows.nodes[node]._replace(is_alive=False))
         return True
 
-    return Statement(f"declare {node} dead", run, (("node", node, True), ("beat", node, True)))
+    return Statement(f"declare {node} dead", run, (("node", node, True), ("beat", node, True)), patience_ms=LOCK_MS)
 
 
 def take(node: int, shards: Sequence[Shard], least: int, keeps_clean: bool) -> Statement:
@@ -208,7 +209,7 @@ def take(node: int, shards: Sequence[Shard], least: int, keeps_clean: bool) -> S
             rows.put("shards", number, ShardRow(node, rows.shards[number].is_clean and keeps_clean))
         return set(found)
 
-    return Statement("take", run, (SHARDS,))
+    return Statement("take", run, (SHARDS,), patience_ms=LOCK_MS)
 
 
 def prune(node: int) -> Statement:
