@@ -73,12 +73,12 @@ class Pause:
 
 @dataclass(frozen=True)
 class Written:
-    """A commit returned. is_alive: whether this node is alive for the others; if not, nothing is written.
+    """A commit returned. has_held: whether the fence has held; if not, nothing is written.
 
     created: how many of commit.created were written. has_warned: whether the database has sent a warning.
     """
 
-    is_alive: bool
+    has_held: bool
     created: int
     has_warned: bool
 
@@ -148,12 +148,14 @@ class Writer:
         return commit
 
     def _is_written(self, commit: Commit) -> Generator[Ask, Answer, bool]:
-        """Send a commit. Returns: whether it is safe; otherwise the connection is lost. Raises: Lost."""
+        """Send a commit. Returns: whether it is safe; otherwise the session has to be raised.
+
+        A fence that does not hold is no proof that this node is dead: a statement of an earlier connection may have
+        raised the session late. RaiseSession says which it is.
+        """
         answer = yield Execute(commit, self.session)
-        if not isinstance(answer, Written):
+        if not isinstance(answer, Written) or not answer.has_held:
             return False
-        if not answer.is_alive:
-            raise Lost("another node has taken its place")
         commit.is_contested = answer.created != len(commit.created)
         return not answer.has_warned or (yield from self._is_certain())
 

@@ -34,6 +34,7 @@ class Driver:
 
     protocols: the open sockets, by number of their client. skipped_ms: by how much the broker's clock is ahead of the
     machine's because of skip(). is_frozen: nothing is done for now; see freeze().
+    guard: called before clients are served, if there is one. The process may have been stopped for any time.
     """
 
     def __init__(self, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
@@ -42,6 +43,7 @@ class Driver:
         self.protocols: dict[int, ClientProtocol] = {}
         self.skipped_ms = 0
         self.is_frozen = False
+        self.guard: Callable[[], None] | None = None
         self._scheduled = False
         self._began_ns = 0  # start of the current turn, 0 while the loop waits
         self._timer: asyncio.TimerHandle | None = None
@@ -63,6 +65,8 @@ class Driver:
         self.broker.clock.now_ms = now_ns // 1_000_000 + self.skipped_ms
         if not self._began_ns:
             self._began_ns = now_ns
+        if self.guard is not None:
+            self.guard()
 
     def turn(self) -> None:
         """Schedule a flush at the end of this turn, after a call into the core."""
@@ -182,6 +186,8 @@ class Driver:
         self._scheduled = False
         if self.is_frozen:
             return
+        if self.guard is not None:
+            self.guard()
         broker = self.broker
         broker.share.begin()
         if self._put_off:

@@ -22,7 +22,7 @@ from leveret.core.message.log import LogListener, MessageLog, NotHereYet, Recove
 from leveret.core.message.message import Message
 from leveret.core.turn.alarms import BEHIND_BYTES
 from leveret.store.chunk import MAX_POSITION, Label, Place
-from leveret.store.chunk_store import ChunkStore, Found, Messages, WriteError
+from leveret.store.chunk_store import ChunkStore, Found, GroupWriter, Messages, WriteError
 from leveret.store.committer import Committer
 from leveret.store.group import Group
 from leveret.store.index import Index
@@ -50,7 +50,7 @@ class ChunkLog(MessageLog, DefinitionLog):
         self._news = News()
         self._store = store
         self._notify = notify
-        self._committer: Committer | None = None
+        self._committer: GroupWriter | None = None
         self._shard_count = store.shard_count
         self._owned = store.owned  # None: all shards
         self._leaving: set[int] = set()  # released shards whose move is not written yet
@@ -178,7 +178,7 @@ class ChunkLog(MessageLog, DefinitionLog):
         if not (self._full or (self._group.has_work() and not self._has_gathered)):
             return
         if self._committer is None:
-            self._committer = Committer(self._store, self._notify)
+            self._committer = self._store.writer(self._notify) or Committer(self._store, self._notify)
         group = self._next()
         self._is_writing = True
         self._writing_bytes = group.size

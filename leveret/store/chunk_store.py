@@ -78,6 +78,23 @@ class ChunkReader:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
+class GroupWriter:
+    """Writes groups to a store one after the other, while the core goes on."""
+
+    @abstractmethod
+    def commit(self, group: Group) -> None:
+        """Queue a group for writing; results() returns its result."""
+
+    @abstractmethod
+    def results(self) -> list[tuple[Group, str]]:
+        """The groups completed since the last call, each with an error text or an empty string."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Write the queued groups, and end. May block."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ChunkStore:
     """Keeps chunks and definitions. Only one thread at a time uses it: the one that opened it, then the committer.
 
@@ -129,6 +146,10 @@ class ChunkStore:
         Reports definitions that another node has created in group.conflicts. The moves of shards are behind all other
         changes of the group. Blocks until the change is durable. Raises: WriteError.
         """
+
+    def writer(self, notify: Callable[[], None]) -> GroupWriter | None:
+        """What writes the groups of a log. None for a thread that calls write(). notify: as in Committer."""
+        return None
 
     def tidy(self, is_idle: bool) -> bool:
         """Return some free space to the system, if there is too much. Returns: whether more is left.

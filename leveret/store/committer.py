@@ -11,7 +11,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from leveret.store.chunk_store import ChunkStore, WriteError
+from leveret.store.chunk_store import ChunkStore, GroupWriter, WriteError
 from leveret.store.group import Group
 
 IDLE_S: Final = 1.0  # without a group, before the store is tidied
@@ -19,7 +19,7 @@ IDLE_S: Final = 1.0  # without a group, before the store is tidied
 log = logging.getLogger("leveret.store")
 
 
-class Committer:
+class Committer(GroupWriter):
     """Writes groups to a store in its own thread.
 
     notify: called in that thread after each group; it must make the core's thread call results().
@@ -35,11 +35,11 @@ class Committer:
         self._worker.start()
 
     def commit(self, group: Group) -> None:
-        """Queue a group for writing; results() returns its result."""
+        """See GroupWriter."""
         self._groups.put(group)
 
     def results(self) -> list[tuple[Group, str]]:
-        """The groups completed since the last call, each with an error text or an empty string."""
+        """See GroupWriter."""
         done: list[tuple[Group, str]] = []
         while not self._results.empty():
             done.append(self._results.get())

@@ -191,7 +191,7 @@ def test_a_statement_of_an_earlier_session_writes_nothing(database_url: str) -> 
         connection.execute("UPDATE leveret.nodes SET session = session + 1")
     node.append()
     node.wait(lambda: node.heard.refused)
-    assert node.lost.get(timeout=PATIENCE_S) == "another node has taken its place"
+    assert node.lost.get(timeout=PATIENCE_S) == "another node has declared it dead"
     assert node.store._writer.session == 1
     node.log.close()
     assert positions(database_url) == [1]

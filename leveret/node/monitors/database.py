@@ -22,8 +22,9 @@ log = logging.getLogger("leveret.cluster")
 class DatabaseMonitor(Monitor):
     """Watches the log of a node without a disk, and the beats of the node.
 
-    Without a committed beat, another node may take over: until there is one again, no durable queue delivers. A
-    database that is away refuses nothing. One that is full does: that raises the disk alarm.
+    Without a committed beat, another node may take over: until there is one again, no durable queue delivers. This is
+    looked at before any client is served: a process that was stopped reads its sockets before its timers.
+    A database that is away refuses nothing. One that is full does: that raises the disk alarm.
     """
 
     def __init__(self, driver: Driver, store: ChunkLog, member: Membership) -> None:
@@ -32,6 +33,14 @@ class DatabaseMonitor(Monitor):
         self._member = member
         self._has_failed = False
         self._checks = 0
+        driver.guard = self._suspend_if_uncertain
+
+    def _suspend_if_uncertain(self) -> None:
+        broker = self._driver.broker
+        if not broker.is_suspended and not self._member.is_certain():
+            log.warning("the database is not reachable: nothing is delivered from durable queues until it is")
+            broker.suspend()
+            self._driver.turn()
 
     def delay_s(self) -> float:
         """Seconds from now until the next check."""
@@ -39,16 +48,13 @@ class DatabaseMonitor(Monitor):
 
     def check(self) -> None:
         """Suspend or continue deliveries, and retry what was refused."""
-        broker, is_certain = self._driver.broker, self._member.is_certain()
+        broker = self._driver.broker
         self._checks += 1
-        if broker.is_suspended == is_certain:
+        self._suspend_if_uncertain()
+        if broker.is_suspended and self._member.is_certain():
+            log.warning("the database is reachable again: deliveries continue")
             self._driver.refresh_clock()
-            if is_certain:
-                log.warning("the database is reachable again: deliveries continue")
-                broker.unsuspend()
-            else:
-                log.warning("the database is not reachable: nothing is delivered from durable queues until it is")
-                broker.suspend()
+            broker.unsuspend()
             self._driver.turn()
         if self._store.failed_bytes and self._checks % AGAIN_CHECKS == 0:
             self._driver.refresh_clock()
