@@ -92,7 +92,8 @@ class Node:
         self._joined: Joined | None = None
         self._log = self.make_log(config)
         clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
-        self.broker = core.Broker(self._log, self._log, clock, self.make_seed(), f"leveret@{socket.gethostname()}")
+        name = f"leveret@{config.node or socket.gethostname()}"
+        self.broker = core.Broker(self._log, self._log, clock, self.make_seed(), name)
         self.broker.max_message_size = config.max_message_size
         self.broker.consumer_timeout_ms = config.consumer_timeout_ms
         self.broker.max_connections = config.max_connections

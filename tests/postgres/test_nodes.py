@@ -123,6 +123,29 @@ def test_nodes_share_the_shards_and_each_serves_what_was_declared_there(nodes: N
         assert drained(channel, queue) == [(number, False) for number in range(5)]
 
 
+def metrics(server: Server) -> dict[str, float]:
+    """The metrics of a node about shards."""
+    lines = Http(server.api).ask("GET", "/metrics").expect(200).body.decode().splitlines()
+    found = (line.split() for line in lines if line.startswith("leveret_shards"))
+    return {name.partition("{")[0].removeprefix("leveret_"): float(value) for name, value in found}
+
+
+def test_metrics_and_the_log_tell_of_each_change(nodes: Nodes) -> None:
+    first = nodes.start("a")
+    second = nodes.start("b")
+    nodes.wait(a=SHARDS // 2, b=SHARDS // 2)
+    half = {"shards": 128, "shards_loading": 0}
+    eventually(lambda: metrics(first) == {**half, "shards_gained_total": 256, "shards_handed_over_total": 128}, "a")
+    eventually(lambda: metrics(second) == {**half, "shards_gained_total": 128, "shards_handed_over_total": 0}, "b")
+    second.stop(signal.SIGKILL)
+    nodes.wait(a=SHARDS)
+    eventually(lambda: metrics(first)["shards_gained_total"] == 384, "all are counted")
+    eventually(lambda: metrics(first)["shards_loading"] == 0, "all are read")
+    log = nodes.log("a").read_text()
+    for text in ("hands 128 shards to node 'b' (2)", "node 'b' (2) is dead", "takes 128 shards of node 'b' (2)"):
+        assert text in log
+
+
 def is_known(server: Server, queue: str) -> bool:
     """Whether a node knows a queue, wherever it is."""
     found = Http(server.api).ask("GET", "queues").expect(200).json
