@@ -113,7 +113,9 @@ class Node:
         self._tls_listener = Listener(self._guests, self._context)
         self._store_monitor: DiskMonitor | DatabaseMonitor | None = None
         self._stored = None if isinstance(self._log, MemoryLog) else self._log
-        self._clustering: Clustering | None = None if self._joined is None else self._share(self._joined)
+        self._clustering: Clustering | None = None
+        if self._joined is not None and not config.standby:
+            self._clustering = self._share(self._joined)
         if self._stored is not None:
             self._store_monitor = self._watch_store(self._stored)
             self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
@@ -150,15 +152,18 @@ class Node:
     def _join_cluster(self, config: Config) -> ChunkLog:
         """The log in the database of a cluster. Raises: StartError, StoreError."""
         try:
-            from leveret.cluster.joining import enter
+            from leveret.cluster.joining import enter, join_alone
         except ImportError as error:
             raise StartError(
                 f"--cluster requires the extra cluster ({error}): pip install 'leveret[cluster]'"
             ) from None
         from leveret.store.chunk_log import ChunkLog
 
-        name = config.node or socket.gethostname()
-        self._joined = enter(config.cluster, config.cluster_password_file, name, self._tell_replaced)
+        place = config.cluster, config.cluster_password_file, config.node or socket.gethostname()
+        if config.standby:
+            self._joined = join_alone(*place, self._tell_replaced, waits=True)
+        else:
+            self._joined = enter(*place, self._tell_replaced)
         return ChunkLog(self._joined.store, self._wake)
 
     def _share(self, joined: Joined) -> Clustering:

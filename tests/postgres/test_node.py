@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import pytest
 from leveret.cluster import schema
 from leveret.cluster.database import connect
 from tests.brokers.process import Server
-from tests.postgres.server import Pair
+from tests.postgres.server import Pair, eventually
 
 PAUSE_S = 1.5
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
@@ -47,6 +49,11 @@ def opened(server: Server) -> Any:
     channel = pika.BlockingConnection(pika.URLParameters(server.url)).channel()
     channel.confirm_delivery()
     return channel
+
+
+def says_that_it_waits(log: Path) -> bool:
+    """Whether a node has logged that it waits for another one."""
+    return log.exists() and "waits to take its place" in log.read_text()
 
 
 def publish(channel: Any, count: int, first: int = 0, size: int = 0, queue: str = "q") -> None:
@@ -92,6 +99,46 @@ def test_a_killed_node_is_replaced(start: Start) -> None:
     channel = opened(start())
     assert time.monotonic() - began_s < 30
     assert drained(channel) == [(number, True) for number in range(20)]
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
+def test_a_second_node_waits_and_takes_the_place_of_the_first(
+    start: Start, database_url: str, tmp_path: Path, sig: signal.Signals
+) -> None:
+    first = start("--standby", "--node", "first")
+    channel = opened(first)
+    channel.queue_declare("q", durable=True)
+    publish(channel, 3)
+    log = tmp_path / "log"
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(start, "--standby", "--node", "second", log=log)
+        eventually(functools.partial(says_that_it_waits, log), "the second node waits")
+        assert "node 'first' uses this database: this node waits to take its place" in log.read_text()
+        publish(channel, 3, first=3)
+        first.stop(sig)
+        second = opened(waiting.result(30))
+    assert drained(second) == [(number, sig == signal.SIGKILL) for number in range(6)]
+
+
+def test_of_several_waiting_nodes_one_takes_all(start: Start, database_url: str, tmp_path: Path) -> None:
+    first = start("--standby", "--node", "0")
+    logs = [tmp_path / str(number) for number in range(3)]
+    with ThreadPoolExecutor() as pool:
+        started = enumerate(logs, 1)
+        waiting = [pool.submit(start, "--standby", "--node", str(number), log=log) for number, log in started]
+        for log in logs:
+            eventually(functools.partial(says_that_it_waits, log), "all wait")
+        heirs = [first]
+        for _ in logs:
+            heirs[-1].stop(signal.SIGKILL)
+            done, _ = wait(waiting, 30, FIRST_COMPLETED)
+            (heir,) = [each for each in done if each.result() not in heirs]
+            waiting.remove(heir)
+            heirs.append(heir.result())
+            channel = opened(heirs[-1])
+            channel.queue_declare("q", durable=True)
+            publish(channel, 1, first=len(heirs))
+        assert [number for number, _ in drained(channel)] == [2, 3, 4]
 
 
 def test_a_database_without_tables(database_url: str) -> None:
