@@ -211,7 +211,6 @@ class Membership:
                 self._is_over.wait(AGAIN_S)
             due_s = max(due_s + BEAT_S, time.monotonic())
             self._is_over.wait(due_s - time.monotonic())
-        self._rounds.close()
 
     def _round(self) -> None:
         """A beat, and what follows it. Raises: psycopg.Error, StoreError."""
@@ -261,10 +260,11 @@ class Membership:
         return leave(connection, self.node, delivered, self._clean)
 
     def stop(self) -> None:
-        """Stop to beat."""
+        """Make no more rounds."""
         self._is_over.set()
         if self._thread is not None:
             self._thread.join()
+        self._rounds.close()
 
 
 def line(error: Exception) -> str:
