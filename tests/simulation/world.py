@@ -21,7 +21,7 @@ from tests.simulation.tables import REVISION, DefinitionRow
 
 NODES: Final = 3
 PATIENCE_MS: Final = 15_000  # until a cluster in peace must be as it should be
-REPLACED_MS: Final = 5_000  # until a stopped owner must be replaced, while the database works
+REPLACED_MS: Final = 4_000  # until a stopped owner must be replaced, while the database works
 LOOK_MS: Final = 200
 
 AnyClient = TypeVar("AnyClient", bound=Client)
@@ -50,6 +50,7 @@ class World:
         self.nodes: list[Node] = []
         self.clients: list[Client] = []
         self._started = 0
+        self._pace = self.agenda.random.choice((1, 3))  # between faults: in some clusters one has long consequences
         self._quiet_ms = 0  # since when nothing is disturbed
         self.is_peaceful = True
         for kind, key, value in (
@@ -135,7 +136,9 @@ class World:
 
     def _replace_all(self) -> None:
         """Kill each node, one after the other."""
-        for node in list(self.nodes):
+        for node in [each for each in self.nodes if each.is_up]:
+            if node.is_dead:
+                continue
             self.agenda.note(f"{node.name}: is killed")
             node.kill()
             self._ended(node)
@@ -234,7 +237,7 @@ class World:
     # -- trouble
 
     def _disturb_later(self) -> None:
-        self.agenda.after(self.agenda.some_ms(200, 2500), self._disturb)
+        self.agenda.after(self.agenda.some_ms(200, 2500) * self._pace, self._disturb)
 
     def _disturb(self) -> None:
         if self.is_peaceful:
