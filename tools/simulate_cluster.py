@@ -6,7 +6,7 @@
     python tools/simulate_cluster.py --rule session --faults flaky kill
 
 --rule leaves out one of the rules that a cluster needs; then the simulation has to find something. A failure prints
-what happened before it. Exit status 1 if a promise was broken. See docs/architecture.md.
+what happened before it. Exit status 1 if a promise was broken.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=1, help="the seed of the first one (1)")
     parser.add_argument("--rule", choices=list(WITHOUT), help="the rule to leave out")
     names = [fault.__name__ for fault in FAULTS]
-    parser.add_argument("--faults", nargs="+", choices=names, default=[], metavar="KIND", help="only these: " + ", ".join(names))
+    parser.add_argument(
+        "--faults", nargs="+", choices=names, default=[], metavar="KIND", help="only these: " + ", ".join(names)
+    )
     parser.add_argument("--trace", action="store_true", help="print everything that happens")
     return parser.parse_args()
 

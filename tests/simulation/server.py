@@ -242,9 +242,7 @@ class Server:
 
     def _is_free(self, wanted: Lock) -> bool:
         kind, number, is_exclusive = wanted
-        return not any(
-            (kind, number) == lock[:2] and (is_exclusive or lock[2]) for lock, _ in self._held
-        )
+        return not any((kind, number) == lock[:2] and (is_exclusive or lock[2]) for lock, _ in self._held)
 
     def _begin(self, call: Call) -> None:
         statement = call.statement

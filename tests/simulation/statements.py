@@ -251,9 +251,7 @@ def news(after: int, last: int) -> Statement:
 
     def run(rows: Tables) -> list[tuple[str, str, bytes | None]]:
         found = [
-            (row.revision, *key, row.value)
-            for key, row in rows.definitions.items()
-            if after < row.revision <= last
+            (row.revision, *key, row.value) for key, row in rows.definitions.items() if after < row.revision <= last
         ]
         return [each[1:] for each in sorted(found, key=lambda each: each[0])]
 

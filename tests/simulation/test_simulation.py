@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.rules import ALL, WITHOUT
 from tests.simulation.world import run
 
-SEEDS = 24
+SEEDS = 16
 ENOUGH = 60  # seeds that find out that a rule is missing
 FAULTS = {
     "one-statement": ("stop",),

@@ -9,8 +9,6 @@ from typing import Final, TypeVar
 
 from leveret.core import definitions
 from leveret.core.definition import form
-from leveret.store.shards import shard_of_queue
-from leveret.cluster.schema import SHARDS
 from tests.simulation.agenda import Agenda, Violation
 from tests.simulation.clients import Administrator, Client, Consumer, Declarer, Drain, Publisher
 from tests.simulation.ledger import Ledger, Letter
