@@ -124,6 +124,12 @@ def check(connection: Connection, place: DatabaseUrl) -> list[Finding]:
 # -- asking
 
 
+def server_name(connection: Connection) -> str:
+    """The server in words, such as `PostgreSQL 15.8`. Raises: psycopg.Error."""
+    version, about = _row(connection, "SELECT current_setting('server_version_num'), version()")
+    return Facts(version=int(str(version)), engine=_engine(str(about))).name
+
+
 def look(connection: Connection, place: DatabaseUrl) -> Facts:
     """Ask a server. connection: of connect(). Raises: ClusterError."""
     try:

@@ -39,16 +39,24 @@ def enter(url: str, password_file: str, name: str, on_replaced: Callable[[str], 
     return Joined(member, _open(member, connected), connected)
 
 
-def join_alone(url: str, password_file: str, name: str, on_replaced: Callable[[str], None], only_reads: bool) -> Joined:
-    """Become the only node, which has all shards; see Membership.join(). Another one that lives is an error.
+def join_alone(
+    url: str,
+    password_file: str,
+    name: str,
+    on_replaced: Callable[[str], None],
+    waits: bool = False,
+    only_reads: bool = False,
+) -> Joined:
+    """Become the only node, which has all shards. Blocks: see Membership.join().
 
-    only_reads: write() only tells whether this node is still the only one.
+    waits: until no other one lives; otherwise that is an error. only_reads: write() only tells whether this node is
+    still the only one.
     on_replaced: called in another thread with the reason, when another node has taken over. From then on, nothing can
     be written. Raises: StoreError, which is a ClusterError for whatever concerns the cluster.
     """
     connected = _prepare(url, password_file, name)
     member = Membership(name, name, connected)
-    member.join(False, only_reads)
+    member.join(waits, only_reads)
     member.keep(on_replaced)
     return Joined(member, _open(member, connected), connected)
 

@@ -35,10 +35,6 @@ class Listener(ABC):
     """Learns from a node's rounds, in their thread, what to do with shards."""
 
     @abstractmethod
-    def on_lost(self, reason: str) -> None:
-        """The others hold this node for dead. It owns nothing any more, and there are no more rounds."""
-
-    @abstractmethod
     def on_gained(self, shards: list[tuple[int, bool]]) -> None:
         """This node owns more shards. With each: whether the last owner has left it properly."""
 
@@ -50,15 +46,13 @@ class Listener(ABC):
 class Membership:
     """A node of a cluster. name: for people. address: where other nodes reach it.
 
-    A node that serves calls enter() and begin(): it shares the shards with others. One that needs all shards for itself
-    calls join() and keep(). Both end with stop() and leave().
+    A node that serves calls enter() and keep(), and begin() once it can take shards: it shares them with others. One
+    that needs all shards for itself calls join() and keep(). Both end with stop() and leave().
     connect: opens a connection for a purpose. Raises: StoreError.
-    session: number of its connection that commits.
     """
 
     def __init__(self, name: str, address: str, connect: Callable[[str], Connection]) -> None:
         self.name = name
-        self.session = 1
         self._rounds = PostgresRounds(lambda: connect(f"{name} beats"))
         self._ownership = Ownership(name, address)
         self._listener: Listener | None = None
@@ -97,7 +91,7 @@ class Membership:
 
         Returns at once if all shards are free, and otherwise as soon as it has seen that another node with shards
         lives, after about 0.3 s. A killed node is waited for until it counts as dead, about 1.3 s, and a node that
-        needs all shards for itself until it ends. begin() must follow soon. Raises: ClusterError, StoreError.
+        needs all shards for itself until it ends. keep() must follow soon. Raises: ClusterError, StoreError.
         """
         self._persist(self._has_entered)
         return [(shard, shard in self._clean) for shard in sorted(self.owned)]
@@ -184,12 +178,11 @@ class Membership:
     # -- rounds
 
     def begin(self, listener: Listener) -> None:
-        """Start to make rounds, after enter(). listener: called in another thread."""
+        """From now on, take and hand over shards. listener: called in another thread."""
         self._listener = listener
-        self.keep(listener.on_lost)
 
     def keep(self, on_lost: Callable[[str], None]) -> None:
-        """Start to beat, after join(). on_lost: called in another thread when the others hold this node for dead."""
+        """Start to beat. on_lost: called in another thread when the others hold this node for dead."""
         self._on_lost = on_lost
         self._thread = threading.Thread(target=self._run, name="leveret-beats", daemon=True)
         self._thread.start()
@@ -218,7 +211,6 @@ class Membership:
                 self._is_over.wait(AGAIN_S)
             due_s = max(due_s + BEAT_S, time.monotonic())
             self._is_over.wait(due_s - time.monotonic())
-        self._rounds.close()
 
     def _round(self) -> None:
         """A beat, and what follows it. Raises: psycopg.Error, StoreError."""
@@ -268,10 +260,11 @@ class Membership:
         return leave(connection, self.node, delivered, self._clean)
 
     def stop(self) -> None:
-        """Stop to beat."""
+        """Make no more rounds."""
         self._is_over.set()
         if self._thread is not None:
             self._thread.join()
+        self._rounds.close()
 
 
 def line(error: Exception) -> str:

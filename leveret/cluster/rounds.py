@@ -10,16 +10,22 @@ import psycopg
 
 from leveret.cluster.database import Connection
 from leveret.cluster.ownership import Node, Rounds, Shard, View
-from leveret.cluster.schema import SHARDS
+from leveret.cluster.schema import OWN_SHARDS, SHARDS
 from leveret.store.shards import shard_of_queue
 
 LOCK_TIMEOUT: Final = "300ms"  # so that beats go on while something waits for a row that a dead node has locked
 
 ENTER: Final = """
-WITH node AS (
+WITH last AS (SELECT coalesce(max(id), 0) AS id FROM nodes),
+free AS (
+    SELECT min(number) AS id FROM last, generate_series(last.id + 1, last.id + %(numbers)s) AS number
+    WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE alive AND nodes.id %% %(numbers)s = number %% %(numbers)s)
+),
+node AS (
     INSERT INTO nodes (id, name, address, session, alive)
-    SELECT coalesce(max(id), 0) + 1, %s, %s, 1, true FROM nodes RETURNING id
+    SELECT id, %(name)s, %(address)s, 1, true FROM free RETURNING id
 ) INSERT INTO beats (node, beat) SELECT id, 0 FROM node RETURNING node"""
+"""No two nodes that live have the same shard for transient messages."""
 
 BEAT: Final = "UPDATE beats SET beat = beat + 1 WHERE node = %s"
 
@@ -49,7 +55,15 @@ never lives again, and no id is given twice. FOR UPDATE locks in the same order 
 """
 
 PRUNE: Final = """
-DELETE FROM nodes WHERE NOT alive AND id < %s AND NOT EXISTS (SELECT 1 FROM shards WHERE shards.node = nodes.id)"""
+DELETE FROM nodes
+WHERE NOT alive AND id < %(node)s AND NOT EXISTS (SELECT 1 FROM shards WHERE shards.node = nodes.id)"""
+
+FORGOTTEN: Final[tuple[LiteralString, ...]] = ("chunks", "gone", "counts", "aside")
+FORGET: Final = """
+DELETE FROM {0} WHERE shard >= %(shards)s AND NOT EXISTS (
+    SELECT 1 FROM nodes WHERE alive AND {0}.shard = %(shards)s + nodes.id %% %(numbers)s
+)"""
+"""Transient messages of nodes that do not live any more."""
 
 DIE: Final = """
 WITH left_now AS (UPDATE nodes SET alive = false WHERE id = %(node)s AND alive RETURNING id),
@@ -95,7 +109,8 @@ class PostgresRounds(Rounds):
         while True:
             sent_s = time.monotonic()
             try:
-                row = self._opened().execute(ENTER, (name, address)).fetchone()
+                values = {"name": name, "address": address, "numbers": OWN_SHARDS}
+                row = self._opened().execute(ENTER, values).fetchone()
             except psycopg.errors.UniqueViolation:  # another node has taken this id
                 continue
             self.beat_s = sent_s
@@ -146,7 +161,9 @@ class PostgresRounds(Rounds):
 
     def prune(self, node: int) -> None:
         """See Rounds."""
-        self._opened().execute(PRUNE, (node,))
+        self._opened().execute(PRUNE, {"node": node})
+        for table in FORGOTTEN:
+            self._opened().execute(FORGET.replace("{0}", table), {"shards": SHARDS, "numbers": OWN_SHARDS})
 
     def leave(self, node: int, clean: Collection[int]) -> None:
         """Give up the shards of a node that has read no messages. See leave() below."""

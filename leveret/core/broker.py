@@ -102,7 +102,7 @@ class Broker(Surroundings, Premises):
 
     def share_definitions(self) -> Sharing:
         """Share the definitions with other nodes from now on. Before recover()."""
-        shared = self.shared = Sharing(self._definition_log, self.following)
+        shared = self.shared = Sharing(self._definition_log, self.replay)
         self._definition_log = shared
         return shared
 
@@ -356,7 +356,7 @@ class Broker(Surroundings, Premises):
         if self.shared is None or not self.shared.has(form.LEAVING, form.key(name)):
             return
         clearing = self.leaving.get(name)
-        if clearing is None or clearing.is_followed:
+        if clearing is None or clearing.is_replayed:
             text = f"another node is still deleting the content of virtual host '{name}'; try again in a moment"
             raise InvalidError(text)
 
@@ -411,7 +411,7 @@ class Broker(Surroundings, Premises):
         del self.vhosts[name]
         self.forget(form.VHOST, form.key(name))
         self.remember(form.LEAVING, form.key(name), b"")
-        clearing = self.leaving[name] = Clearing(vhost, False, self.following.is_on)
+        clearing = self.leaving[name] = Clearing(vhost, False, self.replay.is_on)
         self.background.begin(clearing)
         return clearing
 

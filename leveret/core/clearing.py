@@ -20,26 +20,26 @@ AT_ONCE: Final = 20  # queues
 class Clearing(BackgroundJob):
     """A deleted virtual host that still has content. is_done: it is empty.
 
-    is_followed: another node deletes the content for good; here it only goes out of effect.
+    is_replayed: another node deletes the content for good; here it only goes out of effect.
     """
 
-    def __init__(self, vhost: VirtualHost, is_done: bool = False, is_followed: bool = False) -> None:
+    def __init__(self, vhost: VirtualHost, is_done: bool = False, is_replayed: bool = False) -> None:
         self.vhost = vhost
         self.is_done = is_done
-        self.is_followed = is_followed
+        self.is_replayed = is_replayed
 
     def work(self) -> bool:
         """Delete some queues, then some exchanges. Returns: whether none are left."""
         if self.is_done:
             return True
-        if not self.is_followed:
+        if not self.is_replayed:
             return self._work()
-        following = self.vhost.broker.following
-        following.begin()
+        replay = self.vhost.broker.replay
+        replay.begin()
         try:
             return self._work()
         finally:
-            following.end()
+            replay.end()
 
     def _work(self) -> bool:
         vhost = self.vhost

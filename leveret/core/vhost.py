@@ -192,7 +192,7 @@ class VirtualHost(NameSpace):
             del self.exchanges[exchange.name]
             exchange.counters.end(self.past.exchanges)
             self.generation += 1
-            follows = self.broker.following.is_on
+            follows = self.broker.replay.is_on
             if not follows:
                 self.broker.forget_permissions(self.name, exchange.name)
             for binding in list(exchange.bindings):
@@ -210,7 +210,7 @@ class VirtualHost(NameSpace):
 
     def _source_may_go(self, source: Exchange) -> None:
         """Delete an auto-delete exchange that has lost its last binding here."""
-        if source.auto_delete and not source.bindings and not self.broker.following.is_on:
+        if source.auto_delete and not source.bindings and not self.broker.replay.is_on:
             self.remove_exchange(source)
 
     # -- queues
@@ -657,6 +657,7 @@ class VirtualHost(NameSpace):
         new = new_queue(
             *(self, self.broker, queue.name, queue.queue_id, True, 0, queue.auto_delete, queue.arguments, queue.origin)
         )
+        new.log = queue.log
         new.pause()
         try:
             if queue.overrides:

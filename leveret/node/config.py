@@ -310,6 +310,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "cluster.md",
         ),
     ] = ""
+    standby: Annotated[
+        bool,
+        Setting(
+            CLUSTER,
+            SWITCH,
+            "Wait until no other node lives, then serve all queues alone. Without it, nodes share the queues.",
+            see="cluster.md#one-node-serves-others-wait",
+        ),
+    ] = False
 
     loopback_users: Annotated[
         tuple[str, ...],

@@ -92,7 +92,8 @@ class Node:
         self._joined: Joined | None = None
         self._log = self.make_log(config)
         clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
-        self.broker = core.Broker(self._log, self._log, clock, self.make_seed(), f"leveret@{socket.gethostname()}")
+        name = f"leveret@{config.node or socket.gethostname()}"
+        self.broker = core.Broker(self._log, self._log, clock, self.make_seed(), name)
         self.broker.max_message_size = config.max_message_size
         self.broker.consumer_timeout_ms = config.consumer_timeout_ms
         self.broker.max_connections = config.max_connections
@@ -112,7 +113,9 @@ class Node:
         self._tls_listener = Listener(self._guests, self._context)
         self._store_monitor: DiskMonitor | DatabaseMonitor | None = None
         self._stored = None if isinstance(self._log, MemoryLog) else self._log
-        self._clustering: Clustering | None = None if self._joined is None else self._share(self._joined)
+        self._clustering: Clustering | None = None
+        if self._joined is not None and not config.standby:
+            self._clustering = self._share(self._joined)
         if self._stored is not None:
             self._store_monitor = self._watch_store(self._stored)
             self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
@@ -149,15 +152,18 @@ class Node:
     def _join_cluster(self, config: Config) -> ChunkLog:
         """The log in the database of a cluster. Raises: StartError, StoreError."""
         try:
-            from leveret.cluster.joining import enter
+            from leveret.cluster.joining import enter, join_alone
         except ImportError as error:
             raise StartError(
                 f"--cluster requires the extra cluster ({error}): pip install 'leveret[cluster]'"
             ) from None
         from leveret.store.chunk_log import ChunkLog
 
-        name = config.node or socket.gethostname()
-        self._joined = enter(config.cluster, config.cluster_password_file, name, self._tell_replaced)
+        place = config.cluster, config.cluster_password_file, config.node or socket.gethostname()
+        if config.standby:
+            self._joined = join_alone(*place, self._tell_replaced, waits=True)
+        else:
+            self._joined = enter(*place, self._tell_replaced)
         return ChunkLog(self._joined.store, self._wake)
 
     def _share(self, joined: Joined) -> Clustering:

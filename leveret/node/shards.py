@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from leveret.core.counting.shards import ShardCounters
 from leveret.core.queue.ownership import Ownership
 from leveret.core.shared.definitions import share
 from leveret.core.shared.renewal import Renewals
@@ -31,6 +32,8 @@ class Shards(Ownership):
     """
 
     def __init__(self, broker: Broker, log: ChunkLog, count: int, load: Callable[[list[int], bool], None]) -> None:
+        self._counters = ShardCounters()
+        super().__init__(self._counters)
         self._broker = broker
         self._log = log
         self._count = count
@@ -48,8 +51,9 @@ class Shards(Ownership):
         return self._log.owns(queue_id) and self._shard(queue_id) not in self._loading
 
     def begin(self, revision: int) -> None:
-        """The broker has recovered the definitions up to this revision."""
+        """The broker has recovered the definitions up to this revision, and all messages of the first shards."""
         self._revision = revision
+        self._counters.owned = self._counters.gained = len(self._log.shards())
 
     def gained(self, shards: list[tuple[int, bool]]) -> None:
         """These shards belong to this node from now on: number, and whether the last owner has left properly."""
@@ -59,6 +63,8 @@ class Shards(Ownership):
                 self._log.gain(wanted)
                 self._loading.update(wanted)
                 self._load(wanted, was_clean)
+                self._counters.gained += len(wanted)
+        self._count_shards()
 
     def loaded(self, batch: Batch) -> None:
         """A part of the content of shards has arrived."""
@@ -86,6 +92,8 @@ class Shards(Ownership):
         for node, shards in by_node.items():
             self._renewals.lose(self._queues(set(shards)), "another node has it")
             self._log.release(shards, node)
+            self._counters.handed_over += len(shards)
+        self._count_shards()
 
     def _serve(self) -> None:
         """Renew the queues of shards whose content and definitions are all there."""
@@ -101,6 +109,11 @@ class Shards(Ownership):
                 if self._renewals.take(self._found.pop(queue_id)):
                     self._log.drop(queue_id)  # the queue was deleted, or its messages were transient
             self._renewals.serve(queues)
+        self._count_shards()
+
+    def _count_shards(self) -> None:
+        self._counters.owned = len(self._log.shards())
+        self._counters.loading = len(self._loading)
 
     def _queues(self, shards: set[int]) -> list[int]:
         """The ids of all queues in shards."""

@@ -90,6 +90,10 @@ class ChunkLog(MessageLog, DefinitionLog):
         """Whether the messages of a queue are this node's."""
         return self._owned is None or queue_id < 0 or self._shard(queue_id) in self._owned
 
+    def shards(self) -> set[int]:
+        """The shards of this node, without those that it has released."""
+        return set(range(self._shard_count)) if self._owned is None else self._owned
+
     def _shard(self, queue_id: int) -> int:
         if queue_id < 0:
             return self._store.transient_shard
@@ -322,7 +326,7 @@ class ChunkLog(MessageLog, DefinitionLog):
         are written before, though their publishers were told to send them again: windows of deduplication contain
         them. From now on the log ignores everything that concerns these shards, and reports only what it refuses.
         """
-        owned = self._owned if self._owned is not None else set(range(self._shard_count))
+        owned = self.shards()
         leaving = owned.intersection(shards)
         if not leaving:
             return

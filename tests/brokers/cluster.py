@@ -170,7 +170,7 @@ class ClusterNode:
 def settle(*nodes: ClusterNode) -> None:
     """Until every node has everything."""
     for _ in range(100):
-        if not any([node.rest() for node in nodes]):
+        if sum(node.rest() for node in nodes) == 0:
             return
     raise AssertionError("they never come to rest")
 

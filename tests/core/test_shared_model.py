@@ -78,28 +78,34 @@ class Crowd:
         return self.random.choice(list(broker.vhosts.values()))
 
     def declare_queue(self, broker: Broker) -> None:
+        """Declare a queue."""
         arguments: Fields = {"x-max-length": long(self.random.randrange(3))} if self.random.random() < 0.3 else {}
         auto_delete = self.random.random() < 0.1
         self.vhost(broker).declare_queue(self.one("q", "r", "s"), True, False, auto_delete, arguments, 0)
 
     def delete_queue(self, broker: Broker) -> None:
+        """Delete a queue."""
         self.vhost(broker).delete_queue(self.one("q", "r", "s"), False, False, 0)
 
     def override(self, broker: Broker) -> None:
+        """Override settings of queues."""
         vhost = self.vhost(broker)
         for queue in vhost.queues.values():
             vhost.override(queue, {"max-length": self.random.randrange(3)})
 
     def declare_exchange(self, broker: Broker) -> None:
+        """Declare an exchange."""
         kind = self.one("direct", "fanout", "topic", "x-delayed-message")
         arguments: Fields = {"x-delayed-type": longstr("direct")} if kind == "x-delayed-message" else {}
         auto_delete = self.random.random() < 0.5
         self.vhost(broker).declare_exchange(self.one("e", "f"), kind, True, auto_delete, False, arguments)
 
     def delete_exchange(self, broker: Broker) -> None:
+        """Delete an exchange."""
         self.vhost(broker).delete_exchange(self.one("e", "f"), False)
 
     def binding(self, broker: Broker) -> Binding:
+        """Any binding that may exist."""
         vhost = self.vhost(broker)
         source, key = vhost.exchange(self.one("e", "f", "amq.fanout")), self.one("1", "2")
         if self.random.random() < 0.3:
@@ -107,63 +113,75 @@ class Crowd:
         return Binding(source, vhost.any_queue(self.one("q", "r", "s")), None, key, {})
 
     def bind(self, broker: Broker) -> None:
+        """Bind something."""
         binding = self.binding(broker)
         vhost = binding.source.vhost
         assert isinstance(vhost, VirtualHost)
         vhost.bind(binding)
 
     def unbind(self, broker: Broker) -> None:
+        """Unbind something."""
         binding = self.binding(broker)
         vhost = binding.source.vhost
         assert isinstance(vhost, VirtualHost)
         vhost.unbind(binding)
 
     def set_policy(self, broker: Broker) -> None:
+        """Set a policy."""
         policy = Policy(self.one("p", "o"), ".*", {"max-length": self.random.randrange(3)}, 0, "queues")
         vhost = self.vhost(broker)
         self.random.choice([vhost.set_policy, vhost.set_operator_policy])(policy)
 
     def delete_policy(self, broker: Broker) -> None:
+        """Delete a policy."""
         vhost = self.vhost(broker)
         self.random.choice([vhost.delete_policy, vhost.delete_operator_policy])(self.one("p", "o"))
 
     def put_user(self, broker: Broker) -> None:
+        """Add or change a user."""
         broker.users.put(self.one("ann", "bob"), Credential("x", str(self.random.randrange(3))), (self.one("a", "b"),))
 
     def delete_user(self, broker: Broker) -> None:
+        """Delete a user."""
         broker.users.delete(self.one("ann", "bob"))
 
     def permit(self, broker: Broker) -> None:
+        """Set a permission."""
         broker.users.set_permission(self.one("ann", "bob"), self.vhost(broker).name, self.one("a", "b"), ".*", ".*")
 
     def forbid(self, broker: Broker) -> None:
+        """Clear a permission."""
         broker.users.clear_permission(self.one("ann", "bob"), self.vhost(broker).name)
 
     def permit_topics(self, broker: Broker) -> None:
+        """Set a topic permission."""
         broker.users.set_topic_permission(self.one("ann", "bob"), self.vhost(broker).name, self.one("e", "f"), "a", "b")
 
     def limit(self, broker: Broker) -> None:
+        """Change limits."""
         broker.users.set_limits(self.one("ann", "bob"), {"max-connections": self.random.randrange(3)})
         name = self.vhost(broker).name
-        self.random.choice(
-            [
-                lambda: broker.set_vhost_limits(name, {"max-connections": self.random.randrange(3)}),
-                lambda: broker.clear_vhost_limits(name, None),
-            ]
-        )()
+        if self.random.random() < 0.5:
+            broker.set_vhost_limits(name, {"max-connections": self.random.randrange(3)})
+        else:
+            broker.clear_vhost_limits(name, None)
 
     def set_parameter(self, broker: Broker) -> None:
+        """Set parameters."""
         broker.parameters.put(self.vhost(broker).name, "c", self.one("n", "m"), str(self.random.randrange(3)))
         broker.parameters.put_global(self.one("n", "m"), str(self.random.randrange(3)))
 
     def delete_parameter(self, broker: Broker) -> None:
+        """Delete parameters."""
         broker.parameters.delete(self.vhost(broker).name, "c", self.one("n", "m"))
         broker.parameters.delete_global(self.one("n", "m"))
 
     def add_vhost(self, broker: Broker) -> None:
+        """Add or change a virtual host."""
         broker.add_vhost(self.one("v", "w"), self.one("one", "another"))
 
     def delete_vhost(self, broker: Broker) -> None:
+        """Delete a virtual host."""
         broker.delete_vhost(self.one("v", "w"))
 
 

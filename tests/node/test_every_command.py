@@ -30,6 +30,7 @@ FULL = "leveret: cannot write to standard output: No space left on device\n"
 
 VALUES = {
     "name": "a",
+    "node": "a",
     "password": "secret",
     "queue": "q",
     "user": "guest",

@@ -105,13 +105,13 @@ def test_a_killed_node_is_replaced(start: Start) -> None:
 def test_a_second_node_waits_and_takes_the_place_of_the_first(
     start: Start, database_url: str, tmp_path: Path, sig: signal.Signals
 ) -> None:
-    first = start("--node", "first")
+    first = start("--standby", "--node", "first")
     channel = opened(first)
     channel.queue_declare("q", durable=True)
     publish(channel, 3)
     log = tmp_path / "log"
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(start, "--node", "second", log=log)
+        waiting = pool.submit(start, "--standby", "--node", "second", log=log)
         eventually(functools.partial(says_that_it_waits, log), "the second node waits")
         assert "node 'first' uses this database: this node waits to take its place" in log.read_text()
         publish(channel, 3, first=3)
@@ -121,10 +121,11 @@ def test_a_second_node_waits_and_takes_the_place_of_the_first(
 
 
 def test_of_several_waiting_nodes_one_takes_all(start: Start, database_url: str, tmp_path: Path) -> None:
-    first = start("--node", "0")
+    first = start("--standby", "--node", "0")
     logs = [tmp_path / str(number) for number in range(3)]
     with ThreadPoolExecutor() as pool:
-        waiting = [pool.submit(start, "--node", str(number), log=log) for number, log in enumerate(logs, 1)]
+        started = enumerate(logs, 1)
+        waiting = [pool.submit(start, "--standby", "--node", str(number), log=log) for number, log in started]
         for log in logs:
             eventually(functools.partial(says_that_it_waits, log), "all wait")
         heirs = [first]

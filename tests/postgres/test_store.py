@@ -314,6 +314,38 @@ def test_messages_are_fetched_while_the_loop_goes_on(database_url: str) -> None:
     node.log.close()
 
 
+def test_messages_of_a_gained_shard_are_fetched_later(database_url: str) -> None:
+    node = Node(database_url)
+    node.written(10)
+    node.written(10)
+    node.log.delivered(1, 12)
+    node.log.close()
+    with psycopg.connect(database_url) as connection:  # the next node finds nothing at its start
+        connection.execute("CREATE TABLE leveret.later AS SELECT * FROM leveret.chunks")
+        connection.execute("DELETE FROM leveret.chunks")
+    node = Node(database_url)
+    marks = node.store.delivered()
+    assert node.recovered() == []
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO leveret.chunks SELECT * FROM leveret.later")
+    node.log.gain([1])
+    wanted = b""
+    for resting in node.log.absorb(list(node.store.chunks()), marks, True):
+        assert isinstance(resting, Resting)
+        wanted += resting.positions()
+    node.log.absorbed([1])
+    with pytest.raises(NotHereYet):
+        node.log.fetch(1, wanted)
+    node.wait(lambda: len(node.heard.fetched) == 2)
+    found = node.log.fetch(1, wanted)
+    assert [(each.position, each.redelivered) for each in found] == [(each, each <= 12) for each in range(1, 21)]
+    node.next = 21
+    node.written()
+    node.log.remove(1, 1)
+    node.log.close()
+    assert positions(database_url) == list(range(2, 22))
+
+
 def test_a_fetch_waits_for_a_database_that_is_away(database_url: str, postgres: Pair) -> None:
     node = Node(database_url)
     node.written(10)

@@ -37,6 +37,7 @@ NOT_REACHED = {  # points to which no client leads while the broker runs
     "recovery.py log.drop": "only at a start",
     "recovery.py log.damaged": "only at a start",
     "broker.py _definition_log.gather": "only for definitions files",
+    **{f"sharing.py _log.{name}": "only in a cluster" for name in ("put", "delete", "gather", "damaged")},
     "driver.py conversation.force_close": "only at the end",
     "news.py listener.on_behind": "takes 64 MiB",
     "news.py listener.on_fetched": "only with a database that is not in the data directory",

@@ -21,6 +21,7 @@ from leveret.api.metrics.text import CONTENT_TYPE, labels
 from leveret.api.metrics.totals import published_of
 from leveret.api.services import Services
 from leveret.core.counting.disk import DiskCounters
+from leveret.core.counting.shards import ShardCounters
 from leveret.core.message.budget import NO_LIMIT
 from leveret.core.turn.alarms import BEHIND, DISK, FULL, HELD, LETTERS, MEMORY
 from leveret.core.turn.lag import MINUTE
@@ -54,6 +55,14 @@ def _of_disk(read: Callable[[DiskCounters], Number]) -> Callable[[Services], Num
     def value(services: Services) -> Number | None:
         disk = services.facts.disk
         return None if disk is None else read(disk)
+
+    return value
+
+
+def _of_shards(read: Callable[[ShardCounters], Number]) -> Callable[[Services], Number | None]:
+    def value(services: Services) -> Number | None:
+        counters = services.broker.ownership.counters
+        return None if counters is None else read(counters)
 
     return value
 
@@ -133,6 +142,30 @@ NODE = Group(
             COUNTER,
             "Paged-out messages read from the data directory",
             _of_disk(lambda disk: disk.read),
+        ),
+        Family(
+            "shards",
+            GAUGE,
+            "Shards of a cluster that belong to this node",
+            _of_shards(lambda shards: shards.owned),
+        ),
+        Family(
+            "shards_loading",
+            GAUGE,
+            "Shards of this node whose messages are still being read, so that their queues do not serve yet",
+            _of_shards(lambda shards: shards.loading),
+        ),
+        Family(
+            "shards_gained_total",
+            COUNTER,
+            "Shards that this node has got, from nodes that have left, died or handed them over",
+            _of_shards(lambda shards: shards.gained),
+        ),
+        Family(
+            "shards_handed_over_total",
+            COUNTER,
+            "Shards that this node has handed to other nodes",
+            _of_shards(lambda shards: shards.handed_over),
         ),
     ),
     prefix=LEVERET,

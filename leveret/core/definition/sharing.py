@@ -22,7 +22,7 @@ from leveret.core.definition.log import DefinitionLog
 OWN: Final = (form.CLOCK, form.DEFAULTS, form.DEDUPLICATION)  # each node writes them for itself, and follows none
 
 
-class Following:
+class Replay:
     """Whether a change of another node takes effect now. That node has written it, with all that follows from it."""
 
     __slots__ = ("_depth",)
@@ -45,7 +45,7 @@ class Following:
 
 
 @trait
-class Follower:
+class Applier:
     """Brings changes of other nodes into effect."""
 
     @abstractmethod
@@ -74,12 +74,12 @@ class Change:
 
 
 class Sharing(DefinitionLog):
-    """The definitions of one node of a cluster. follower: brings rows into effect; to be set before the first one."""
+    """The definitions of one node of a cluster. applier: brings rows into effect; to be set before the first one."""
 
-    def __init__(self, log: DefinitionLog, following: Following) -> None:
-        self.follower: Follower | None = None
+    def __init__(self, log: DefinitionLog, replay: Replay) -> None:
+        self.applier: Applier | None = None
         self._log = log
-        self._following = following
+        self._replay = replay
         self._revision = 0  # of the last change of this node
         self._durable_revision = 0
         self._digests: dict[str, dict[str, int]] = {}  # of all values, by kind and key
@@ -97,7 +97,7 @@ class Sharing(DefinitionLog):
             self._revision = self._log.put(kind, key, value)
             return self._revision
         self._digests.setdefault(kind, {})[key] = hash(value)
-        if not self._following.is_on:
+        if not self._replay.is_on:
             change = self._changes.get((kind, key))
             if change is not None and change.was_deleted and change.revision > self._durable_revision:
                 is_new = False  # it may still be in the table, which gets both changes at once
@@ -115,7 +115,7 @@ class Sharing(DefinitionLog):
         if kind in OWN:
             self._revision = self._log.delete(kind, key)
             return self._revision
-        follows = self._following.is_on
+        follows = self._replay.is_on
         if follows and kind == form.LEAVING:  # the other node is not done with it
             return self._revision
         known = self._digests.get(kind, {}).pop(key, None)
@@ -209,8 +209,8 @@ class Sharing(DefinitionLog):
         for identity, change in seen:
             if self._changes.get(identity) is change and not (change.was_deleted and self._behind):
                 del self._changes[identity]
-        if self.follower is not None:
-            self.follower.caught_up()
+        if self.applier is not None:
+            self.applier.caught_up()
 
     def conflict(self, kind: str, key: str, value: bytes, revision: int) -> None:
         """Another node has created this before the change with this revision, which is not written. Never raises."""
@@ -250,8 +250,8 @@ class Sharing(DefinitionLog):
             if digests.get(key) == digest:
                 return
             digests[key] = digest
-        assert self.follower is not None
-        self.follower.follow(kind, key, value)
+        assert self.applier is not None
+        self.applier.follow(kind, key, value)
 
 
 def _arrival(row: tuple[int, str, str, bytes | None]) -> int:

@@ -6,10 +6,18 @@ from abc import abstractmethod
 
 from mypy_extensions import mypyc_attr, trait
 
+from leveret.core.counting.shards import ShardCounters
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Ownership:
-    """Says which ids in the MessageLog belong to this node: without other nodes, all of them."""
+    """Says which ids in the MessageLog belong to this node: without other nodes, all of them.
+
+    counters: None without other nodes.
+    """
+
+    def __init__(self, counters: ShardCounters | None = None) -> None:
+        self.counters = counters
 
     def owns(self, queue_id: int) -> bool:
         """Whether this node has the messages of this queue, and may serve it."""

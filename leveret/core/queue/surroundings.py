@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from leveret.core.counting.churn import Churn
 from leveret.core.definition.aside import Aside
 from leveret.core.definition.log import DefinitionKeeper, Journal
-from leveret.core.definition.sharing import Following
+from leveret.core.definition.sharing import Replay
 from leveret.core.message.budget import Budget, Holder
 from leveret.core.message.log import Logged, MessageLog
 from leveret.core.message.refused import RefusedPublishes
@@ -37,7 +37,7 @@ class Surroundings(Turn, DefinitionKeeper):
     journals: all that survive a restart; unsaved: those with unwritten changes.
     is_suspended: nothing may be taken from durable queues now; see Broker.suspend().
     aside: definitions that cannot be used. matcher: for all patterns.
-    following: whether a change of another node takes effect now. ownership: what belongs to this node.
+    replay: whether a change of another node takes effect now. ownership: what belongs to this node.
     renewals: of queues that this node has got from another one and whose messages are being loaded, by id.
     """
 
@@ -58,7 +58,7 @@ class Surroundings(Turn, DefinitionKeeper):
         self.unsaved: list[Journal] = []
         self.is_suspended = False
         self.aside = Aside()
-        self.following = Following()
+        self.replay = Replay()
         self.ownership = Ownership()
         self.renewals: dict[int, Renewing] = {}
         self.matcher = Matcher(self.explain)

@@ -16,7 +16,7 @@ from typing import Final
 from leveret.core.broker import Broker
 from leveret.core.definition import form
 from leveret.core.definition.aside import Entry, Identity, described, owners
-from leveret.core.definition.sharing import Follower, Sharing
+from leveret.core.definition.sharing import Applier, Sharing
 from leveret.core.exchange.exchange import Exchange
 from leveret.core.recovery import mend, missing, reason, restore
 from leveret.core.vhost import PREDECLARED, VirtualHost
@@ -27,11 +27,11 @@ PREDECLARED_NAMES: Final = frozenset([name for name, _, _ in PREDECLARED])
 def share(broker: Broker) -> Sharing:
     """Let a broker share its definitions with other nodes, before it recovers them."""
     sharing = broker.share_definitions()
-    sharing.follower = SharedDefinitions(broker, sharing)
+    sharing.applier = SharedDefinitions(broker, sharing)
     return sharing
 
 
-class SharedDefinitions(Follower):
+class SharedDefinitions(Applier):
     """Of one broker."""
 
     def __init__(self, broker: Broker, sharing: Sharing) -> None:
@@ -68,16 +68,16 @@ class SharedDefinitions(Follower):
     def _use(self, entry: Entry) -> None:
         """Bring a value into effect, or set it aside."""
         broker = self._broker
-        following = broker.following
+        replay = broker.replay
         try:
             entry.read()
             entry.needs = self._missing(entry)
             if entry.needs is None:
-                following.begin()
+                replay.begin()
                 try:
                     self._set(entry.kind, entry.names, entry.value)
                 finally:
-                    following.end()
+                    replay.end()
         except Exception as error:  # its bytes may mean anything to another version
             self._set_aside(entry, reason(error))
             return
@@ -90,11 +90,11 @@ class SharedDefinitions(Follower):
         if self._is_outdated(entry):  # others may have deleted it with the former owner
             broker.keep(entry.kind, entry.key, entry.value)
         if len(broker.aside):
-            following.begin()
+            replay.begin()
             try:
                 mend(broker, entry.kind, entry.key)
             finally:
-                following.end()
+                replay.end()
 
     def _missing(self, entry: Entry) -> Identity | None:
         """The missing owner of a definition; a virtual host that is being deleted does not exist any more."""
@@ -149,21 +149,21 @@ class SharedDefinitions(Follower):
         elif kind == form.VHOST:
             self._drop_vhost(names[0])
         else:
-            broker.following.begin()
+            broker.replay.begin()
             try:
                 self._unset(kind, names)
             finally:
-                broker.following.end()
+                broker.replay.end()
 
     def _drop_user(self, name: str) -> None:
         broker = self._broker
         if broker.users.get(name) is None:
             return
-        broker.following.begin()
+        broker.replay.begin()
         try:
             user = broker.users.drop(name)
         finally:
-            broker.following.end()
+            broker.replay.end()
         broker.forget_user(user, f"user '{name}' is deleted")  # what its clients leave behind is this node's
 
     def _drop_vhost(self, name: str) -> None:
@@ -172,18 +172,18 @@ class SharedDefinitions(Follower):
         if vhost is None:
             return
         broker.close_connections(None, vhost, f"vhost '{name}' is deleted")
-        broker.following.begin()
+        broker.replay.begin()
         try:
             broker.drop_vhost(vhost)
         finally:
-            broker.following.end()
+            broker.replay.end()
 
     def _unset(self, kind: str, names: list[str]) -> None:
         broker = self._broker
         if kind == form.LEAVING:
             clearing = broker.leaving.get(names[0])
             if clearing is not None:
-                clearing.is_followed = True
+                clearing.is_replayed = True
         elif kind == form.GLOBAL_PARAMETER:
             broker.parameters.delete_global(names[0])
         elif kind == form.USER_LIMIT:

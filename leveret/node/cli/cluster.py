@@ -28,6 +28,7 @@ PasswordFile = Annotated[
         "LEVERET_CLUSTER_PASSWORD, PGPASSWORD or ~/.pgpass.",
     ),
 ]
+NodeName = Annotated[str, typer.Argument(help="Name of the node, as of `leveret serve --node`.")]
 
 
 @app.command(
@@ -51,6 +52,33 @@ def check(url: DatabaseUrl, password_file: PasswordFile = None, as_json: AsJson 
     Requires the extra `cluster`: pip install 'leveret[cluster]'.
     """
     _work("cluster_work").check(url, password_file, as_json)
+
+
+@app.command(epilog=examples("cluster status postgresql://leveret@db.example.com/leveret"))
+def status(url: DatabaseUrl, password_file: PasswordFile = None, as_json: AsJson = False) -> None:
+    """Show the nodes of a cluster with their shards, and its database.
+
+    Requires the extra `cluster`: pip install 'leveret[cluster]'.
+    """
+    _work("cluster_work").show_status(url, password_file, as_json)
+
+
+@app.command(epilog=examples("cluster drain postgresql://leveret@db.example.com/leveret b"))
+def drain(url: DatabaseUrl, node: NodeName, password_file: PasswordFile = None) -> None:
+    """Have a node hand all its shards to other nodes and take none, for example before maintenance.
+
+    It lasts until `leveret cluster undrain`, or until the node restarts. Requires the extra `cluster`.
+    """
+    _work("cluster_work").drain(url, node, password_file)
+
+
+@app.command(epilog=examples("cluster undrain postgresql://leveret@db.example.com/leveret b"))
+def undrain(url: DatabaseUrl, node: NodeName, password_file: PasswordFile = None) -> None:
+    """Have a draining node take shards again.
+
+    Requires the extra `cluster`: pip install 'leveret[cluster]'.
+    """
+    _work("cluster_work").undrain(url, node, password_file)
 
 
 @app.command(

@@ -55,7 +55,7 @@ def export_directory(url: str, directory: Path, password_file: str | None, as_js
 
 def _join(url: str, password_file: str | None, command: str, only_reads: bool) -> PostgresStore:
     name = f"{command.removeprefix('leveret ')} on {socket.gethostname()}"
-    return join_alone(url, password_file or "", name, _ignore, only_reads).store
+    return join_alone(url, password_file or "", name, _ignore, only_reads=only_reads).store
 
 
 def _open(directory: Path, only_reads: bool) -> Database:

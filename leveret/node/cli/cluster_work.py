@@ -7,16 +7,19 @@ from collections.abc import Iterator
 
 import typer
 
-from leveret.cluster import checks, database, schema
+from leveret.cluster import checks, database, schema, status
 from leveret.cluster.checks import Facts, Finding, Level
 from leveret.cluster.database import Connection
 from leveret.cluster.errors import ClusterError, NotPrimary
 from leveret.cluster.schema import Outcome
+from leveret.cluster.status import NodeStatus, Status
 from leveret.cluster.url import DatabaseUrl, parse
-from leveret.node.cli.output import refuse, show_findings
+from leveret.node.cli.output import refuse, show, show_findings
 from leveret.node.printable import complain, say, say_json
 
 COLOURS: dict[str, str] = {Level.NOTE: "green", Level.WARNING: "yellow", Level.ERROR: "bold red"}
+
+NODE_COLUMNS = ["name", "id", "alive", "draining", "since", "beat", "shards"]
 
 
 def init(url: str, password_file: str | None) -> None:
@@ -46,7 +49,7 @@ def check(url: str, password_file: str | None, as_json: bool) -> None:
     """Print what is wrong with a server. Raises: typer.Exit 1 if there is an error."""
     with _refusing():
         place = parse(url)
-        with _any_server(place, database.find_password(password_file)) as connection:
+        with _any_server(place, password_file, "cluster check") as connection:
             facts = checks.look(connection, place)
     found = checks.judge(facts)
     if as_json:
@@ -57,12 +60,80 @@ def check(url: str, password_file: str | None, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _any_server(place: DatabaseUrl, password: str | None) -> Connection:
+def show_status(url: str, password_file: str | None, as_json: bool) -> None:
+    """Print nodes, shards and facts about the database."""
+    with _refusing():
+        place = parse(url)
+        with _any_server(place, password_file, "cluster status") as connection:
+            schema.require(connection)
+            found = status.read_status(connection)
+    if as_json:
+        say_json(
+            {
+                "nodes": [_node_row(each) for each in found.nodes],
+                "free_shards": found.free,
+                "server": found.server,
+                "synchronous_standbys": None if found.standbys is None else list(found.standbys),
+                "chunk_bytes": found.chunk_bytes,
+            }
+        )
+        return
+    say(f"{found.server}, {place}: {_facts(found)}")
+    show([_node_row(each) for each in found.nodes], NODE_COLUMNS, as_json=False)
+
+
+def drain(url: str, node: str, password_file: str | None) -> None:
+    """Mark a node as draining."""
+    if _set_draining(url, node, password_file, True):
+        say(f"Node '{node}' hands its shards to other nodes.")
+    else:
+        say(f"Node '{node}' drains, but keeps its shards: no other node can take them.")
+
+
+def undrain(url: str, node: str, password_file: str | None) -> None:
+    """Mark a node as not draining."""
+    _set_draining(url, node, password_file, False)
+    say(f"Node '{node}' takes shards again.")
+
+
+def _set_draining(url: str, node: str, password_file: str | None, is_draining: bool) -> bool:
+    """Returns: whether any node takes shards."""
+    with _refusing():
+        place = parse(url)
+        with database.connect(place, database.find_password(password_file), "cluster drain") as connection:
+            schema.require(connection)
+            return status.set_draining(connection, node, is_draining)
+
+
+def _any_server(place: DatabaseUrl, password_file: str | None, purpose: str) -> Connection:
     """A connection to the server that accepts writes, or to one that can say why none does."""
+    password = database.find_password(password_file)
     try:
-        return database.connect(place, password, "cluster check")
+        return database.connect(place, password, purpose)
     except NotPrimary:
-        return database.connect(place, password, "cluster check", may_be_standby=True)
+        return database.connect(place, password, purpose, may_be_standby=True)
+
+
+def _node_row(node: NodeStatus) -> dict[str, object]:
+    return {
+        "name": node.name,
+        "id": node.id,
+        "alive": node.is_alive,
+        "draining": node.is_draining,
+        "since": node.since.isoformat(timespec="seconds"),
+        "beat": node.beat,
+        "shards": node.shards,
+    }
+
+
+def _facts(found: Status) -> str:
+    """Facts about a database in words."""
+    facts = [f"{found.free} free shards"]
+    if found.standbys is not None:
+        facts.append(f"synchronous standbys: {', '.join(found.standbys) or 'none'}")
+    if found.chunk_bytes is not None:
+        facts.append(f"messages take {found.chunk_bytes} bytes")
+    return "; ".join(facts)
 
 
 def _as_row(finding: Finding) -> dict[str, str]:
