@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 DEAD_BEATS: Final = 5
 STALE_BEATS: Final = 2  # a node that has not beaten for that long gets no shards
@@ -22,8 +22,7 @@ LEFT_ROUNDS: Final = 2  # so long is a free shard left to the node whose turn it
 ASKED_ROUNDS: Final = 40  # between two demands to hand over the same shard
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """A node as its row has it. address: where others reach it; None for one that does not share shards.
 
     beat: -1 if it has none.
@@ -37,8 +36,7 @@ class Node:
     beat: int
 
 
-@dataclass(frozen=True)
-class Shard:
+class Shard(NamedTuple):
     """A shard as its row has it. node: its owner. is_clean: whether the last owner has left it properly."""
 
     number: int
@@ -60,6 +58,13 @@ class View:
     def owner(self, shard: int) -> int | None:
         """The owner of a shard, whether it lives or not."""
         return self.shards[shard].node if self.shards else None
+
+    def is_as(self, other: View) -> bool:
+        """Whether the same nodes live, and own the same."""
+        return self.shards == other.shards and self._roster() == other._roster()
+
+    def _roster(self) -> list[tuple[int, bool]]:
+        return [(node.id, node.is_draining) for node in self.living()]
 
     def living(self) -> list[Node]:
         """The living nodes, in the order of their ids."""
@@ -147,6 +152,7 @@ class Ownership:
         self.view = View({}, [])
         self._address = address
         self._beats = 0
+        self._is_settled = False  # nothing is to do while the rows stay as they are
         self._seen: dict[int, _Seen] = {}
         self._free: dict[int, int] = {}  # by free shard: the beat of this node when it was seen first
         self._asked: dict[int, tuple[int, int]] = {}  # by shard of this node: to which node, and this node's beat then
@@ -155,6 +161,7 @@ class Ownership:
         """Become a new node, which owns nothing. This is its first beat."""
         self.node = rounds.enter(self.name, self._address)
         self.owned = frozenset()
+        self._is_settled = False
         self._asked.clear()
         self._beats += 1
 
@@ -175,6 +182,9 @@ class Ownership:
         if not view.is_alive(self.node):
             changes.lost = "another node has declared it dead"
             return changes
+        if self._is_settled and view.is_as(before):
+            return changes
+        self._is_settled = False  # also if a statement fails
         if self._is_robbed(view):
             changes.lost = "other nodes own shards that it has not handed over"
             return changes
@@ -187,6 +197,7 @@ class Ownership:
         self._take(rounds, fresh + self._due(view), changes)
         changes.sources = Counter(before.owner(shard) or view.owner(shard) for shard, _ in changes.gained)
         changes.hand_over = self._surplus(view)
+        self._is_settled = not (changes.gained or self._asked or view.free() or _moves(view, self.node))
         return changes
 
     def claim(self, rounds: Rounds, waits: bool, keeps_clean: bool) -> Changes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, LiteralString
 
 import psycopg
@@ -33,7 +33,8 @@ LOOK: Final = """
 SELECT id, name, address, alive, is_draining, coalesce(beat, -1), NULL::bigint, NULL::boolean, NULL::int[]
 FROM nodes LEFT JOIN beats ON beats.node = nodes.id
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, node, is_clean, array_agg(shard) FROM shards GROUP BY node, is_clean"""
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, node, is_clean, array_agg(shard ORDER BY shard)
+FROM shards GROUP BY node, is_clean"""
 
 DECLARE_DEAD: Final = """
 WITH beat AS (DELETE FROM beats WHERE node = %(node)s AND beat = %(beat)s RETURNING node)
@@ -103,6 +104,8 @@ class PostgresRounds(Rounds):
         self.beat_s = 0.0
         self._connect = connect
         self._connection: Connection | None = None
+        self._groups: list[tuple[object, ...]] = []  # the shards as the last look has found them, by owner
+        self._shards: list[Shard] = []
 
     def enter(self, name: str, address: str | None) -> int:
         """See Rounds."""
@@ -129,19 +132,20 @@ class PostgresRounds(Rounds):
     def look(self) -> View:
         """See Rounds."""
         nodes: list[Node] = []
-        shards: list[Shard] = []
+        groups: list[tuple[object, ...]] = []
         for *of_node, owner, is_clean, numbers in self._opened().cursor(binary=True).execute(LOOK).fetchall():
-            if isinstance(numbers, list):
-                shards += [Shard(number, None if owner is None else _int(owner), bool(is_clean)) for number in numbers]
-            else:
+            if numbers is None:
                 node, name, address, is_alive, is_draining, beat = of_node
                 reached_at = None if address is None else str(address)
                 nodes.append(
                     Node(_int(node), str(name or ""), reached_at, bool(is_alive), bool(is_draining), _int(beat))
                 )
-        nodes.sort(key=lambda each: each.id)
-        shards.sort(key=lambda each: each.number)
-        return View({each.id: each for each in nodes}, shards)
+            else:
+                groups.append((owner, is_clean, numbers))
+        nodes.sort()
+        if groups != self._groups:  # usually nothing has changed
+            self._groups, self._shards = groups, sorted(_shards(groups))
+        return View({each.id: each for each in nodes}, self._shards)
 
     def declare_dead(self, node: int, beat: int) -> bool:
         """See Rounds."""
@@ -201,6 +205,13 @@ def leave(connection: Connection, node: int, delivered: Mapping[int, int] | None
         values["shards"] = [int(shard_of_queue(queue, SHARDS)) for queue in delivered]
         values["queues"], values["positions"] = list(delivered), list(delivered.values())
     return connection.execute(query, values).fetchone() == (1,)
+
+
+def _shards(groups: list[tuple[object, ...]]) -> Iterator[Shard]:
+    for owner, is_clean, numbers in groups:
+        assert isinstance(numbers, list)
+        for number in numbers:
+            yield Shard(number, None if owner is None else _int(owner), bool(is_clean))
 
 
 def _int(value: object) -> int:

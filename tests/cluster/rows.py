@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from leveret.cluster.ownership import Changes, Node, Ownership, Rounds, Shard, View
 
@@ -43,7 +42,7 @@ class Rows(Rounds):
         found = self.nodes.get(node)
         if found is None or not found.is_alive:
             return False
-        self.nodes[node] = replace(found, beat=found.beat + 1)
+        self.nodes[node] = found._replace(beat=found.beat + 1)
         return True
 
     def look(self) -> View:
@@ -57,7 +56,7 @@ class Rows(Rounds):
         found = self.nodes.get(node)
         if found is None or not found.is_alive or found.beat != beat:
             return False
-        self.nodes[node] = replace(found, is_alive=False)
+        self.nodes[node] = found._replace(is_alive=False)
         return True
 
     def take(self, node: int, shards: Sequence[Shard], least: int = 1, keeps_clean: bool = False) -> set[int]:
@@ -92,7 +91,7 @@ class Rows(Rounds):
 
     def drain(self, node: int, is_draining: bool = True) -> None:
         """Mark a node as draining, or not."""
-        self.nodes[node] = replace(self.nodes[node], is_draining=is_draining)
+        self.nodes[node] = self.nodes[node]._replace(is_draining=is_draining)
 
     def counts(self) -> dict[int, int]:
         """The number of shards of each living node."""

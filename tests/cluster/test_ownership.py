@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leveret.cluster.ownership import ASKED_ROUNDS, DEAD_BEATS, LEFT_ROUNDS, STALE_BEATS, Ownership
+from leveret.cluster.ownership import ASKED_ROUNDS, DEAD_BEATS, LEFT_ROUNDS, STALE_BEATS, Ownership, Shard
 from tests.cluster.rows import Member, Rows
 
 SHARDS = 256
@@ -100,6 +100,67 @@ def test_whoever_comes_takes_what_nobody_takes() -> None:
     assert sizes(rows) == [0, 256]
 
 
+def uneven() -> tuple[Rows, list[Member]]:
+    """Three nodes, of which the first owns 200 shards, and the others none."""
+    rows, members = cluster(1)
+    members += [Member(rows, "b"), Member(rows, "c")]
+    for shard in range(200, SHARDS):
+        rows.shards[shard] = Shard(shard, None, True)
+        members[0].ownership.owned = members[0].ownership.owned - {shard}
+        members[0].serves.discard(shard)
+    return rows, members
+
+
+def test_whoever_has_room_takes_what_another_node_leaves() -> None:
+    rows, (_, second, third) = uneven()
+    for _ in range(LEFT_ROUNDS):
+        second.round()
+        assert third.ownership.beat(rows)
+        assert rows.counts()[second.node] == 28
+    second.round()
+    assert rows.counts()[second.node] == 56
+
+
+def test_nothing_moves_before_all_that_is_free_is_taken() -> None:
+    rows, (first, second, third) = uneven()
+    assert first.round().hand_over == {}
+    cycle([second, third, first], 2)
+    assert (sizes(rows), rows.moves) == ([85, 85, 86], 114)
+
+
+def test_a_statement_that_fails_is_made_up_for() -> None:
+    rows, (first, second) = cluster(2)
+    cycle([first, second], 2)
+    cycle([first], DEAD_BEATS)
+
+    def fail() -> None:
+        if rows.statements["take"]:
+            raise ConnectionError
+
+    rows.statements.clear()
+    rows.between = fail
+    with pytest.raises(ConnectionError):
+        first.round()
+    rows.between = lambda: None
+    assert {shard for shard, _ in first.round().gained} == second.serves
+
+
+def test_a_take_of_unknown_outcome_is_noticed() -> None:
+    rows = Rows(SHARDS)
+    member = Member(rows, "a")
+
+    def lose_the_answer() -> None:
+        if rows.statements["take"]:
+            rows.between = lambda: None
+            rows.take(member.node, rows.shards)
+            raise ConnectionError
+
+    rows.between = lose_the_answer
+    with pytest.raises(ConnectionError):
+        member.round()
+    assert member.round().gained == [(shard, False) for shard in range(SHARDS)]
+
+
 def test_shards_of_a_dead_node_that_nobody_knows_any_more_are_free() -> None:
     rows, (first, second) = cluster(2)
     rows.hand_over(first.node, 0, 77)
@@ -180,6 +241,18 @@ def test_a_shard_is_asked_for_once_until_it_is_gone_or_time_has_passed() -> None
         assert first.round().hand_over == {}
     second.round()
     assert first.round().hand_over == asked
+
+
+def test_what_was_meant_for_a_dead_node_is_asked_for_again() -> None:
+    _, (first,) = cluster(1)
+    rows = first.rows
+    second, third = Member(rows, "b"), Member(rows, "c")
+    assert Counter(first.round().hand_over.values()) == {second.node: 85, third.node: 85}
+    for _ in range(DEAD_BEATS):
+        second.round()
+        changes = first.round()
+    assert [node.name for node in changes.deaths] == ["c"]
+    assert Counter(changes.hand_over.values()) == {second.node: 43}
 
 
 def test_a_shard_that_comes_back_before_the_next_round_is_gained_again() -> None:
