@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
-.PHONY: run test check interpreted bench perf-check clients crash cluster-crash migration hostile soak overload memory search-load ui ui-soak pictures differential graph methods settings reference docs examples clean
+.PHONY: run test check interpreted bench perf-check clients crash cluster-crash simulate migration hostile soak overload memory search-load ui ui-soak pictures differential graph methods settings reference docs examples clean
 
 run: $(VENV)/broker  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -41,6 +41,9 @@ crash: $(VENV)/installed  ## kill brokers under load, simulate power loss, verif
 
 cluster-crash: $(VENV)/installed  ## kill broker, database, standby or both under load, and audit; ARGS="--lives 50 --strikes both"
 	$(BIN)/python tools/cluster_crash.py $(ARGS)
+
+simulate: $(VENV)/installed  ## simulate clusters in virtual time while everything fails; ARGS="--seeds 1000 --first 1"
+	$(BIN)/python tools/simulate_cluster.py $(ARGS)
 
 migration: $(VENV)/installed  ## migrate between brokers under load while killing brokers and command; ARGS="--kills 50"
 	$(BIN)/python tools/migration.py $(ARGS)

@@ -36,7 +36,8 @@ Change = tuple[str, str, bytes | None]
 class News:
     """Changes of definitions, own ones too, each with the latest value. With them all up to this revision are known.
 
-    durable: if they are the last ones of a round: the changes of this node up to here were durable when it began.
+    durable: if they are the last ones of a round: the changes of this node up to here were durable when it began. There
+    may be no changes at all: then only this is new.
     """
 
     changes: list[Change]
@@ -65,6 +66,7 @@ class Feed:
         self._revision = revision
         self._durable = durable
         self._notify = notify
+        self._told = 0  # the last News.durable
         self._news: SimpleQueue[News] = SimpleQueue()
         self._connection: Connection | None = None
         self._is_closing = threading.Event()
@@ -110,8 +112,15 @@ class Feed:
                 for kind, key, value, _ in rows
             ]
             self._revision = as_int(rows[-1][3]) if len(rows) == STEP else last
-            self._news.put(News(changes, self._revision, durable if self._revision == last else None))
-            self._notify()
+            self._pass_on(News(changes, self._revision, durable if self._revision == last else None))
+        if durable != self._told:
+            self._pass_on(News([], self._revision, durable))
+
+    def _pass_on(self, news: News) -> None:
+        if news.durable is not None:
+            self._told = news.durable
+        self._news.put(news)
+        self._notify()
 
     def _drop(self) -> None:
         if self._connection is not None:

@@ -259,10 +259,10 @@ class Ownership:
         if not shards:
             return
         taken = rounds.take(self.node, shards, least, keeps_clean)
-        self.owned = self.owned | taken
-        changes.gained = [(shard.number, shard.is_clean) for shard in shards if shard.number in taken]
         if taken:
             rounds.prune(self.node)
+        self.owned = self.owned | taken  # last: if a statement fails, the next round finds these shards as new ones
+        changes.gained = [(shard.number, shard.is_clean) for shard in shards if shard.number in taken]
 
     def _due(self, view: View) -> list[Shard]:
         """The free shards that this node takes now.

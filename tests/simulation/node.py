@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from leveret.cluster.feed import News
@@ -87,6 +88,7 @@ class Node(Site):
         self._is_resting = False
         self._feed: Connection | None = None
         self._revision = 0
+        self._told: int | None = 0  # the last News.durable
         self._is_reading_news = False
         self._must_read_news = False
         self._loads: deque[tuple[list[int], bool]] = deque()
@@ -303,7 +305,7 @@ class Node(Site):
         parts = [found[at : at + BATCH] for at in range(0, len(found), BATCH)]
         for number, part in enumerate([*parts, []]):
             batch = Batch(shards, part, content.marks, was_clean, content.revision, number == len(parts))
-            self.later(self.agenda.some_ms(number, number + 1), lambda batch=batch: self._take_batch(batch))
+            self.later(number + 1, partial(self._take_batch, batch))
         if self._loads:
             self._load_next()
 
@@ -341,6 +343,8 @@ class Node(Site):
             news = statements.news(self._revision, last)
             self._feed.ask(news, lambda outcome: self._got_news(outcome, last, durable))
         else:
+            if durable != self._told:
+                self._tell(News([], self._revision, durable))
             self._end_of_news()
 
     def _got_news(self, outcome: Outcome, last: int, durable: int) -> None:
@@ -348,9 +352,12 @@ class Node(Site):
             self._connect(self._read_news_again)
             return
         self._revision = last
-        news = News(outcome.value, last, durable)
-        self.later(self.agenda.some_ms(0, 3), lambda: self._change(news))
+        self._tell(News(outcome.value, last, durable))
         self._end_of_news()
+
+    def _tell(self, news: News) -> None:
+        self._told = news.durable
+        self.later(1, lambda: self._change(news))
 
     def _change(self, news: News) -> None:
         self.refresh()

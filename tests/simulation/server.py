@@ -17,6 +17,7 @@ from tests.simulation.tables import Tables
 
 NETWORK_MS: Final = 2  # one way, at most
 DISK_MS: Final = 3  # of a commit, at most
+BACKLOG_MS: Final = 300  # after the server has hung, at most
 LATE_MS: Final = 15_000  # a statement may arrive after that time, though its connection is broken
 BREAKS: Final = 0.05  # of the statements, when connections break easily
 NOTICED_MS: Final = 2_000  # at most, until a client notices that its connection is broken
@@ -146,6 +147,7 @@ class Server:
     """The database. rows: what everybody sees. on_change: called after each change of definitions.
 
     trouble_ms: when it has last been in trouble. epoch: changes with each start of a server.
+    has_forgotten: whether a fail-over has lost definitions that others had seen already, because a wait was cancelled.
     """
 
     def __init__(self, agenda: Agenda) -> None:
@@ -165,6 +167,7 @@ class Server:
         self._flaky_until_ms = 0
         self._standby_away_until_ms = 0
         self.trouble_ms = 0
+        self.has_forgotten = False
 
     # -- clients
 
@@ -175,7 +178,7 @@ class Server:
     def _accept(self, site: Site, then: Callable[[Connection | None], None]) -> None:
         now_ms = self.agenda.now_ms
         if now_ms < self._hangs_until_ms and not site.is_cut:
-            self.agenda.after(self._hangs_until_ms - now_ms + self._travel_ms(), lambda: self._accept(site, then))
+            self.agenda.after(self._after_hang_ms(), lambda: self._accept(site, then))
         elif site.is_cut or now_ms < self._down_until_ms:
             self.agenda.after(self._travel_ms(), lambda: site.post(lambda: then(None)))
         else:
@@ -204,13 +207,17 @@ class Server:
         slow = self.agenda.now_ms < self._slow_until_ms
         return self.agenda.some_ms(0, 150 if slow else NETWORK_MS)
 
+    def _after_hang_ms(self) -> int:
+        """How long something takes now that the server hangs: not all that waits goes on at once."""
+        return self._hangs_until_ms - self.agenda.now_ms + self.agenda.some_ms(0, BACKLOG_MS)
+
     # -- statements
 
     def _arrive(self, call: Call, is_late: bool) -> None:
         if call.epoch != self.epoch or call.state != Call.SENT or call.connection.is_open == is_late:
             return
         if self.agenda.now_ms < self._hangs_until_ms:
-            self.agenda.after(self._hangs_until_ms - self.agenda.now_ms, lambda: self._arrive(call, is_late))
+            self.agenda.after(self._after_hang_ms(), lambda: self._arrive(call, is_late))
             return
         if is_late:
             self.agenda.note(f"{call.connection.site.name}: late {call.statement.name}")
@@ -235,9 +242,7 @@ class Server:
 
     def _is_free(self, wanted: Lock) -> bool:
         kind, number, is_exclusive = wanted
-        return not any(
-            (kind, number) == lock[:2] and (is_exclusive or lock[2]) for lock, _ in self._held
-        )
+        return not any((kind, number) == lock[:2] and (is_exclusive or lock[2]) for lock, _ in self._held)
 
     def _begin(self, call: Call) -> None:
         statement = call.statement
@@ -268,7 +273,7 @@ class Server:
             return
         now_ms = self.agenda.now_ms
         if now_ms < self._hangs_until_ms:
-            self.agenda.after(self._hangs_until_ms - now_ms + self.agenda.some_ms(0, DISK_MS), lambda: self._run(call))
+            self.agenda.after(self._after_hang_ms(), lambda: self._run(call))
         elif call.statement.is_large and now_ms < self._full_until_ms:
             self._end(call)
             self._answer(call, Refused("the disk is full"))
@@ -310,9 +315,13 @@ class Server:
 
     def _deliver(self, call: Call, outcome: Outcome) -> None:
         if self.agenda.now_ms < self._hangs_until_ms:
-            self.agenda.after(self._hangs_until_ms - self.agenda.now_ms, lambda: self._deliver(call, outcome))
+            self.agenda.after(self._after_hang_ms(), lambda: self._deliver(call, outcome))
         elif call.connection.is_open:
             call.connection.answered(call, outcome)
+
+    def is_committing(self, site: Site) -> bool:
+        """Whether a commit of a site holds locks now."""
+        return any(call.connection.site is site and call.statement.is_large for _, call in self._held)
 
     # -- what may fail
 
@@ -349,6 +358,8 @@ class Server:
 
     def fail_over(self, duration_ms: int) -> None:
         """The standby takes the place of the server, and gets a standby of its own."""
+        if any(table == "definitions" for table, _, _ in self.rows.changes):
+            self.has_forgotten = True
         self.rows = self._standby
         self._standby = self.rows.copy()
         self._stop(duration_ms)

@@ -52,6 +52,7 @@ def execute(commit: Commit, node: int, session: int, rules: Rules) -> Statement:
 def write(rows: Tables, commit: Commit, node: int) -> int:
     """Write the rows of a commit. Returns: how many of commit.created were written."""
     _check(rows, commit, node)
+    rows.put("commits", node, commit.number)
     created = _define(rows, commit)
     for shard, to in commit.moves:
         if rows.shards[shard].node == node:
@@ -77,12 +78,15 @@ def write(rows: Tables, commit: Commit, node: int) -> int:
 
 
 def _check(rows: Tables, commit: Commit, node: int) -> None:
-    """Raises: Refusal for what is there already. Violation when a shard is of another node."""
+    """Raises: Refusal for what is there already. Violation for a shard of another node, or a commit out of order."""
     written = [place_of(chunk) for chunk, _, _ in commit.written]
     if any(place in rows.chunks for place in written):
         raise Refusal("a chunk is there already")
     if any((*place_of(chunk), commit.number) in rows.gone for chunk in commit.removed):
         raise Refusal("removals are there already")
+    last = rows.commits.get(node, 0)
+    if commit.number < last or (commit.number == last and (written or commit.removed)):
+        raise Violation(f"commit {commit.number} of node {node} happens after commit {last}")
     touched = [*written, *map(place_of, [*commit.removed, *commit.counted, *commit.emptied])]
     for shard, number in touched:
         if rows.shards[shard].node != node:
@@ -247,9 +251,7 @@ def news(after: int, last: int) -> Statement:
 
     def run(rows: Tables) -> list[tuple[str, str, bytes | None]]:
         found = [
-            (row.revision, *key, row.value)
-            for key, row in rows.definitions.items()
-            if after < row.revision <= last
+            (row.revision, *key, row.value) for key, row in rows.definitions.items() if after < row.revision <= last
         ]
         return [each[1:] for each in sorted(found, key=lambda each: each[0])]
 

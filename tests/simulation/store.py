@@ -111,12 +111,7 @@ class Store(ChunkStore):
 
 def gone(rows: Tables, chunk: int) -> set[tuple[int, int]]:
     """What is gone of a chunk: queue ids and positions."""
-    return {
-        place
-        for key, places in rows.gone.items()
-        if key[:2] == place_of(chunk)
-        for place in unpack_places(places)
-    }
+    return {place for key, places in rows.gone.items() if key[:2] == place_of(chunk) for place in unpack_places(places)}
 
 
 def _new_gone(group: Group, chunk: int) -> set[tuple[int, int]]:

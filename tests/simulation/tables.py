@@ -58,6 +58,7 @@ class Tables:
         self.delivered: dict[tuple[int, int], int] = {}
         self.definitions: dict[tuple[str, str], DefinitionRow] = {}
         self.revision: dict[str, int] = {REVISION: 0}
+        self.commits: dict[int, int] = {}  # the number of the last commit by node, which a database does not note
         self.changes: list[Change] = []
 
     def put(self, table: str, key: Any, row: Any) -> None:

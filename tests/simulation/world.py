@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from leveret.core import definitions
 from leveret.core.definition import form
-from leveret.store.shards import shard_of_queue
-from leveret.cluster.schema import SHARDS
 from tests.simulation.agenda import Agenda, Violation
 from tests.simulation.clients import Administrator, Client, Consumer, Declarer, Drain, Publisher
 from tests.simulation.ledger import Ledger, Letter
@@ -20,7 +19,7 @@ from tests.simulation.tables import REVISION, DefinitionRow
 
 NODES: Final = 3
 PATIENCE_MS: Final = 15_000  # until a cluster in peace must be as it should be
-REPLACED_MS: Final = 5_000  # until a stopped owner must be replaced, while the database works
+REPLACED_MS: Final = 4_000  # until a stopped owner must be replaced, while the database works
 LOOK_MS: Final = 200
 
 AnyClient = TypeVar("AnyClient", bound=Client)
@@ -29,14 +28,15 @@ AnyClient = TypeVar("AnyClient", bound=Client)
 class World:
     """A cluster of some nodes and its clients. queues: those that stay. both: those that fanout leads to.
 
-    loose, exchanges: queues and exchanges that come and go.
+    loose, exchanges: queues and exchanges that come and go. kinds: names of the faults that happen; all without any.
     """
 
     fanout = "both"
 
-    def __init__(self, seed: int, rules: Rules = ALL) -> None:
+    def __init__(self, seed: int, rules: Rules = ALL, kinds: Sequence[str] = ()) -> None:
         self.seed = seed
         self.rules = rules
+        self._kinds = [fault for fault in FAULTS if not kinds or fault.__name__ in kinds]
         self.agenda = Agenda(seed)
         self.server = Server(self.agenda)
         self.queues = [f"q{number}" for number in range(5)]
@@ -48,8 +48,9 @@ class World:
         self.nodes: list[Node] = []
         self.clients: list[Client] = []
         self._started = 0
+        self._pace = self.agenda.random.choice((1, 3))  # between faults: in some clusters one has long consequences
         self._quiet_ms = 0  # since when nothing is disturbed
-        self._is_peaceful = True
+        self.is_peaceful = True
         for kind, key, value in (
             (form.DEFAULTS, form.key(), b""),
             (form.VHOST, form.key("/"), form.vhost_value("", (), "", False)),
@@ -75,10 +76,10 @@ class World:
             self._client(Consumer(self, number))
         for number in range(2):
             self._client(Administrator(self, number))
-        self._is_peaceful = False
+        self.is_peaceful = False
         self._disturb_later()
         self.agenda.run(self.agenda.some_ms(4_000, 12_000))
-        self._is_peaceful = True
+        self.is_peaceful = True
         self._make_peace()
 
     def start_node(self) -> None:
@@ -123,11 +124,23 @@ class World:
             client.end()
         self.agenda.run(LOOK_MS)  # what they held returns to its queues
         self._wait(self._all_know, "all nodes have all definitions")
+        if self.agenda.chance(0.5):  # then only what the database has is left
+            self._replace_all()
         self._wait(self._serve_all, "all owners serve all queues")
         drains = [self._client(Drain(self, queue)) for queue in self.queues]
         self._wait(lambda: all(drain.is_done for drain in drains), "every queue can be emptied")
         for drain in drains:
             self._audit(drain)
+
+    def _replace_all(self) -> None:
+        """Kill each node, one after the other."""
+        for node in [each for each in self.nodes if each.is_up]:
+            if node.is_dead:
+                continue
+            self.agenda.note(f"{node.name}: is killed")
+            node.kill()
+            self._ended(node)
+            self._wait(lambda: all(each.is_up for each in self.nodes) and self._is_even(), "a node is replaced")
 
     def _is_even(self) -> bool:
         """Whether each node owns as many shards as the others."""
@@ -147,7 +160,9 @@ class World:
         return all(self.owner_of(queue) is not None for queue in self.queues)
 
     def _all_know(self) -> bool:
-        """Whether all nodes have in effect what the database says."""
+        """Whether all nodes have in effect what the database says, unless it has forgotten what it has said before."""
+        if self.server.has_forgotten:
+            return all(node.is_up for node in self.nodes)
         wanted = {
             identity: row.value
             for identity, row in self.server.rows.definitions.items()
@@ -185,17 +200,13 @@ class World:
 
     def _watch(self) -> None:
         self.agenda.after(LOOK_MS, self._watch)
-        now_ms = self.agenda.now_ms
-        calm_ms = max(self.server.trouble_ms, *(node.hurt_ms for node in self.nodes if node.stopped_ms is None), 0, 0)
         counts = Counter(row.node for row in self.server.rows.shards.values())
         for node in self.nodes:
             if node.stopped_ms is not None and counts[node.id]:
-                others = [each for each in self.nodes if each.is_up and each.stopped_ms is None]
-                if others and now_ms - max(node.stopped_ms, calm_ms, self._last_start_ms()) > REPLACED_MS:
+                calm_ms = max(node.stopped_ms, self.server.trouble_ms)
+                others = [max(calm_ms, each.up_ms, each.hurt_ms) for each in self.nodes if each.is_up]
+                if self.agenda.now_ms - min(others, default=calm_ms) > REPLACED_MS:
                     raise Violation(f"node {node.id} is stopped, and owns shards after {REPLACED_MS / 1000:g} s")
-
-    def _last_start_ms(self) -> int:
-        return max((node.up_ms for node in self.nodes if node.is_up), default=0)
 
     # -- what clients ask
 
@@ -224,13 +235,13 @@ class World:
     # -- trouble
 
     def _disturb_later(self) -> None:
-        self.agenda.after(self.agenda.some_ms(200, 2500), self._disturb)
+        self.agenda.after(self.agenda.some_ms(200, 2500) * self._pace, self._disturb)
 
     def _disturb(self) -> None:
-        if self._is_peaceful:
+        if self.is_peaceful:
             return
         self._disturb_later()
-        fault = self.agenda.random.choice(FAULTS)
+        fault = self.agenda.random.choice(self._kinds)
         self.faults[fault.__name__] += 1
         self.agenda.note(f"fault: {fault.__name__}")
         fault(self)
@@ -269,18 +280,29 @@ def kill(world: World) -> None:
 
 
 def stop(world: World) -> None:
-    """A node is stopped for some time."""
+    """A node is stopped for some time, perhaps in the middle of a commit."""
     node = world.some_node()
     if node is not None:
-        node.stop()
-        duration_ms = world.agenda.some_ms(100, 2500) if world.agenda.chance(0.7) else world.agenda.some_ms(2500, 9000)
+        _stop(world, node, world.agenda.some_ms(0, 500) if world.agenda.chance(0.5) else 0)
 
-        def go_on() -> None:
-            if node.stopped_ms is not None and not node.is_dead:
-                world.agenda.note(f"{node.name}: goes on")
-                node.go_on()
 
-        world.agenda.after(duration_ms, go_on)
+def _stop(world: World, node: Node, waits_ms: int) -> None:
+    """Stop a node. waits_ms: how long to wait for a commit."""
+    agenda = world.agenda
+    if node.is_dead or node.stopped_ms is not None or world.is_peaceful:
+        return
+    if waits_ms and not world.server.is_committing(node):
+        agenda.after(1, lambda: _stop(world, node, waits_ms - 1))
+        return
+
+    def go_on() -> None:
+        if node.stopped_ms is not None and not node.is_dead:
+            agenda.note(f"{node.name}: goes on")
+            node.go_on()
+
+    agenda.note(f"{node.name}: is stopped")
+    node.stop()
+    agenda.after(agenda.some_ms(100, 2500) if agenda.chance(0.6) else agenda.some_ms(2500, 12_000), go_on)
 
 
 def cut(world: World) -> None:
@@ -352,3 +374,28 @@ FAULTS: Final[tuple[Callable[[World], None], ...]] = (
     fail_over,
     standby,
 )
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a simulation has shown. failure: the promise that was broken, or an empty string. trace: what happened."""
+
+    seed: int
+    failure: str
+    trace: tuple[str, ...]
+    counts: Counter[str]
+    faults: Counter[str]
+
+    def __str__(self) -> str:
+        return "\n".join([*self.trace, f"seed {self.seed}: {self.failure or 'nothing is wrong'}"])
+
+
+def run(seed: int, rules: Rules = ALL, kinds: Sequence[str] = ()) -> Result:
+    """Simulate one cluster. kinds: of World."""
+    world = World(seed, rules, kinds)
+    failure = ""
+    try:
+        world.run()
+    except Violation as violation:
+        failure = str(violation)
+    return Result(seed, failure, tuple(world.agenda.trace), world.ledger.counts, world.faults)
