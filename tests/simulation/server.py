@@ -320,8 +320,13 @@ class Server:
             call.connection.answered(call, outcome)
 
     def is_committing(self, site: Site) -> bool:
-        """Whether a commit of a site holds locks now."""
-        return any(call.connection.site is site and call.statement.is_large for _, call in self._held)
+        """Whether a commit of a site holds locks now; in a transaction of several statements, between two of them."""
+        return any(
+            call.connection.site is site
+            and call.statement.is_large
+            and (call.state == Call.OPEN or not call.statement.is_open)
+            for _, call in self._held
+        )
 
     # -- what may fail
 

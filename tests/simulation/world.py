@@ -283,7 +283,7 @@ def stop(world: World) -> None:
     """A node is stopped for some time, perhaps in the middle of a commit."""
     node = world.some_node()
     if node is not None:
-        _stop(world, node, world.agenda.some_ms(0, 500) if world.agenda.chance(0.5) else 0)
+        _stop(world, node, world.agenda.some_ms(0, 1000) if world.agenda.chance(0.7) else 0)
 
 
 def _stop(world: World, node: Node, waits_ms: int) -> None:
@@ -302,7 +302,7 @@ def _stop(world: World, node: Node, waits_ms: int) -> None:
 
     agenda.note(f"{node.name}: is stopped")
     node.stop()
-    agenda.after(agenda.some_ms(100, 2500) if agenda.chance(0.6) else agenda.some_ms(2500, 12_000), go_on)
+    agenda.after(agenda.some_ms(100, 2500) if agenda.chance(0.5) else agenda.some_ms(2500, 12_000), go_on)
 
 
 def cut(world: World) -> None:
