@@ -280,9 +280,10 @@ def kill(world: World) -> None:
 
 
 def stop(world: World) -> None:
-    """A node is stopped for some time, perhaps in the middle of a commit."""
+    """A node is stopped for some time, perhaps in the middle of a commit. Seldom are several stopped at once."""
     node = world.some_node()
-    if node is not None:
+    is_first = all(each.stopped_ms is None for each in world.nodes)
+    if node is not None and (is_first or world.agenda.chance(0.2)):
         _stop(world, node, world.agenda.some_ms(0, 1000) if world.agenda.chance(0.7) else 0)
 
 
