@@ -70,6 +70,7 @@ class ChunkLog(MessageLog, DefinitionLog):
         self._has_gathered = False  # the group contains such changes, and must wait
         self._moved_from = 0  # number of entries in the group before a transfer
         self._is_writing = False
+        self._has_news = False  # of groups whose results were taken
         self._writing_bytes: i64 = 0
         self._is_behind = False
         self.failed_bytes = 0
@@ -276,7 +277,9 @@ class ChunkLog(MessageLog, DefinitionLog):
 
     def gain(self, shards: list[int]) -> None:
         """From now on these shards belong to this node. absorb() brings their messages, and absorbed() ends that."""
-        self._forget(self._leaving.intersection(shards))  # they have come back before their move was reported
+        if not self._leaving.isdisjoint(shards):  # they have come back before their move was reported
+            self._take_results()
+            self._forget(self._leaving.intersection(shards))
         if self._owned is not None:
             self._owned = self._owned.union(shards)
         if self._store.owned is not None:
@@ -533,9 +536,17 @@ class ChunkLog(MessageLog, DefinitionLog):
         self._store.close(marks if has_seen_all else None)
 
     def _tell(self) -> None:
+        self._take_results()
+        if self._has_news:
+            self._has_news = False
+            self._news.tell()
+
+    def _take_results(self) -> None:
+        """Take the results of written groups, without reporting them."""
         if self._committer is None:
             return
         for group, error in self._committer.results():
+            self._has_news = True
             self._count(error)
             self._is_writing = False
             self._writing_bytes = 0
@@ -543,7 +554,6 @@ class ChunkLog(MessageLog, DefinitionLog):
                 self._failed(group, error)
             else:
                 self._succeeded(group)
-            self._news.tell()
 
     def _count(self, error: str) -> None:
         counters = self.counters

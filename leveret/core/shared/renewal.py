@@ -46,6 +46,7 @@ class Renewals:
                 continue
             try:
                 found.on_lost(reason)
+                broker.log.drop(-queue_id)  # its transient messages end here
             except Exception as error:
                 found.fail("stop", error)
 
