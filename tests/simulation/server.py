@@ -22,6 +22,8 @@ LATE_MS: Final = 15_000  # a statement may arrive after that time, though its co
 BREAKS: Final = 0.05  # of the statements, when connections break easily
 NOTICED_MS: Final = 2_000  # at most, until a client notices that its connection is broken
 
+NEVER_MS: Final = -(1 << 62)
+
 Lock = tuple[str, int, bool]
 """Kind of row, its number, and whether nobody else may hold it."""
 
@@ -83,7 +85,7 @@ class Site:
     def __init__(self, name: str) -> None:
         self.name = name
         self.is_cut = False
-        self.hurt_ms = 0
+        self.hurt_ms = NEVER_MS
 
     def post(self, action: Action) -> None:
         """Something arrives there."""

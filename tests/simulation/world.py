@@ -20,6 +20,7 @@ from tests.simulation.tables import REVISION, DefinitionRow
 NODES: Final = 3
 PATIENCE_MS: Final = 15_000  # until a cluster in peace must be as it should be
 REPLACED_MS: Final = 4_000  # until a stopped owner must be replaced, while the database works
+HURT_MS: Final = 20_000  # a node may be declared dead so long after something kept it from beating: databases hang
 LOOK_MS: Final = 200
 
 AnyClient = TypeVar("AnyClient", bound=Client)
@@ -195,7 +196,7 @@ class World:
     def died(self, number: int) -> None:
         """A node was declared dead. Raises: Violation if nothing had kept it from its database."""
         for node in self.nodes:
-            if node.id == number and self.agenda.now_ms > node.hurt_ms + 3_000:
+            if node.id == number and self.agenda.now_ms > node.hurt_ms + HURT_MS:
                 raise Violation(f"node {number} is declared dead, but it lives")
 
     def _watch(self) -> None:
@@ -280,9 +281,10 @@ def kill(world: World) -> None:
 
 
 def stop(world: World) -> None:
-    """A node is stopped for some time, perhaps in the middle of a commit."""
+    """A node is stopped for some time, perhaps in the middle of a commit. Seldom are several stopped at once."""
     node = world.some_node()
-    if node is not None:
+    is_first = all(each.stopped_ms is None for each in world.nodes)
+    if node is not None and (is_first or world.agenda.chance(0.2)):
         _stop(world, node, world.agenda.some_ms(0, 1000) if world.agenda.chance(0.7) else 0)
 
 
