@@ -21,6 +21,7 @@ POLL_S: Final = 1.0  # a change arrives within that time if the database has tol
 AGAIN_S: Final = 0.2  # between two attempts to connect
 STEP: Final = 200  # changes that are read, and applied, at once
 LISTEN: Final = "LISTEN leveret"
+ALL: Final = "SELECT kind, key, value, revision FROM definitions WHERE value IS NOT NULL ORDER BY revision"
 READ: Final = (
     "SELECT kind, key, value, revision FROM definitions WHERE revision > %b::bigint AND revision <= %b::bigint "
     f"ORDER BY revision LIMIT {STEP}"
@@ -38,11 +39,14 @@ class News:
 
     durable: if they are the last ones of a round: the changes of this node up to here were durable when it began. There
     may be no changes at all: then only this is new.
+    is_complete: there are no other definitions. The revision may be lower than before: after a fail-over, the database
+    may not know what it has told before, if somebody has cancelled its wait for the standby.
     """
 
     changes: list[Change]
     revision: int
     durable: int | None
+    is_complete: bool = False
 
 
 class Feed:
@@ -87,12 +91,16 @@ class Feed:
             self._thread.join()
 
     def _run(self) -> None:
+        has_read = False
         while not self._is_closing.is_set():
             try:
                 if self._connection is None:
                     self._connection = self._connect(self._purpose)
                     self._connection.execute(LISTEN)
+                    if has_read:
+                        self._read_all(self._connection)
                 self._read(self._connection)
+                has_read = True
                 for _ in self._connection.notifies(timeout=POLL_S, stop_after=1):
                     pass
             except (psycopg.Error, StoreError) as error:
@@ -107,14 +115,18 @@ class Feed:
         last = as_int(connection.execute(REVISION).fetchall()[0][0])
         while self._revision < last:
             rows = connection.cursor(binary=True).execute(READ, (self._revision, last)).fetchall()
-            changes = [
-                (str(kind), decode_key(as_bytes(key)), None if value is None else as_bytes(value))
-                for kind, key, value, _ in rows
-            ]
+            changes = [_change(row) for row in rows]
             self._revision = as_int(rows[-1][3]) if len(rows) == STEP else last
             self._pass_on(News(changes, self._revision, durable if self._revision == last else None))
         if durable != self._told:
             self._pass_on(News([], self._revision, durable))
+
+    def _read_all(self, connection: Connection) -> None:
+        """Read all definitions, after a connection was lost. Raises: psycopg.Error."""
+        durable = self._durable()
+        self._revision = as_int(connection.execute(REVISION).fetchall()[0][0])
+        changes = [_change(row) for row in connection.cursor(binary=True).execute(ALL).fetchall()]
+        self._pass_on(News(changes, self._revision, durable, is_complete=True))
 
     def _pass_on(self, news: News) -> None:
         if news.durable is not None:
@@ -126,3 +138,8 @@ class Feed:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+
+
+def _change(row: tuple[object, ...]) -> Change:
+    kind, key, value, _ = row
+    return str(kind), decode_key(as_bytes(key)), None if value is None else as_bytes(value)

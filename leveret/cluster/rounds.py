@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, LiteralString
 
 import psycopg
+from psycopg.errors import Diagnostic
 
 from leveret.cluster.database import Connection
 from leveret.cluster.ownership import Node, Rounds, Shard, View
@@ -103,6 +104,7 @@ class PostgresRounds(Rounds):
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self.beat_s = 0.0
         self._connect = connect
+        self._has_warned = False
         self._connection: Connection | None = None
         self._groups: list[tuple[object, ...]] = []  # the shards as the last look has found them, by owner
         self._shards: list[Shard] = []
@@ -118,7 +120,11 @@ class PostgresRounds(Rounds):
                 continue
             self.beat_s = sent_s
             assert row is not None
-            return _int(row[0])
+            node = _int(row[0])
+            while self._has_warned:  # after a fail-over, an id that is not on the standby could be given again
+                self._has_warned = False
+                self.beat(node)
+            return node
 
     def beat(self, node: int) -> bool:
         """See Rounds."""
@@ -187,8 +193,12 @@ class PostgresRounds(Rounds):
     def _opened(self) -> Connection:
         if self._connection is None:
             self._connection = self._connect()
+            self._connection.add_notice_handler(self._noticed)
             self._connection.execute("SELECT set_config('lock_timeout', %s, false)", (LOCK_TIMEOUT,))
         return self._connection
+
+    def _noticed(self, notice: Diagnostic) -> None:
+        self._has_warned = self._has_warned or notice.severity_nonlocalized == "WARNING"
 
 
 def leave(connection: Connection, node: int, delivered: Mapping[int, int] | None, clean: Collection[int]) -> bool:

@@ -43,6 +43,7 @@ class Shards(Ownership):
         self._loading: set[int] = set()
         self._found: dict[int, list[Recovered | Resting]] = {}  # by queue id
         self._ready: list[Batch] = []  # the last ones of shards, whose definitions may not be there yet
+        self._demanded: dict[int, int] = {}  # nodes that shall get shards which are being loaded
         self._revision = 0
         broker.ownership = self
 
@@ -76,6 +77,8 @@ class Shards(Ownership):
 
     def change(self, news: News) -> None:
         """Definitions have changed, here or on other nodes."""
+        if news.is_complete:
+            self._definitions.limit({(kind, key) for kind, key, _ in news.changes})
         for kind, key, value in news.changes:
             self._definitions.apply(kind, key, value)
         if news.durable is not None:
@@ -84,10 +87,12 @@ class Shards(Ownership):
         self._serve()
 
     def hand_over(self, wanted: dict[int, int]) -> None:
-        """Give shards to other nodes: by shard, the id of the node. Those that are still being loaded stay."""
+        """Give shards to other nodes: by shard, the id of the node. Those that are being loaded follow later."""
         by_node: dict[int, list[int]] = {}
         for shard, node in wanted.items():
-            if shard not in self._loading:
+            if shard in self._loading:
+                self._demanded[shard] = node
+            else:
                 by_node.setdefault(node, []).append(shard)
         for node, shards in by_node.items():
             self._renewals.lose(self._queues(set(shards)), "another node has it")
@@ -109,6 +114,7 @@ class Shards(Ownership):
                 if self._renewals.take(self._found.pop(queue_id)):
                     self._log.drop(queue_id)  # the queue was deleted, or its messages were transient
             self._renewals.serve(queues)
+            self.hand_over({shard: self._demanded.pop(shard) for shard in batch.shards if shard in self._demanded})
         self._count_shards()
 
     def _count_shards(self) -> None:

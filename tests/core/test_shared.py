@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from leveret.core import definitions
 from leveret.core.access.user import Credential
 from leveret.core.definition import form
 from leveret.core.errors.administration import InvalidError
@@ -439,3 +440,30 @@ def test_not_found_is_the_code(pair: Pair) -> None:
     pair.declare()
     pair.at_b.send(BasicGet("q"))
     assert pair.at_b.expect(ChannelClose).reply_code == NOT_FOUND
+
+
+# -- a table that has forgotten something
+
+
+def test_what_the_table_does_not_have_any_more_goes(pair: Pair) -> None:
+    pair.declare()
+    shared = pair.b.broker.shared
+    assert shared is not None
+    left = {(kind, key) for kind, key in pair.table.values() if kind != form.QUEUE}
+    shared.limit(left)
+    assert "q" not in pair.b.broker.vhosts["/"].queues
+    assert pair.b.broker.users.get("guest") is not None
+
+
+def test_a_row_that_waits_goes_with_what_the_table_does_not_have_any_more(pair: Pair) -> None:
+    pair.declare()
+    node = pair.a.broker
+    assert node.shared is not None
+    key = definitions.queue_key(node.vhosts["/"].queues["q"])
+    value = pair.table.values()[form.QUEUE, key]
+    pair.at_a.send(QueueDelete("q"))
+    node.shared.apply(form.QUEUE, key, value)  # read before the deletion was written
+    left = {identity for identity in pair.table.values() if identity[0] != form.QUEUE}
+    node.shared.limit(left)  # read behind it
+    node.shared.caught_up(node.revision)
+    assert "q" not in node.vhosts["/"].queues

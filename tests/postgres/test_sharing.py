@@ -16,6 +16,7 @@ from leveret.cluster.database import Connection, connect
 from leveret.cluster.feed import Change, Feed
 from leveret.cluster.loader import Batch, Loader
 from leveret.core.message.log import Resting
+from tests.postgres.server import eventually
 from tests.postgres.test_store import PATIENCE_S, Node
 
 OTHER = 99  # the id of another node
@@ -86,6 +87,7 @@ class Follower:
     def __init__(self, url: str, revision: int = 0) -> None:
         self._arrived = threading.Condition()
         self.changes: list[Change] = []
+        self.complete: list[Change] | None = None  # the last time that it told of all definitions
         self.revision = revision
         self.feed = Feed(functools.partial(connect_for, url), "b follows", revision, lambda: 0, self._take)
         self.feed.begin()
@@ -95,6 +97,8 @@ class Follower:
         assert news is not None
         with self._arrived:
             self.changes += news.changes
+            if news.is_complete:
+                self.complete = news.changes
             self.revision = news.revision
             self._arrived.notify_all()
 
@@ -163,7 +167,27 @@ def test_a_feed_goes_on_after_its_connection_broke(followed: Follower, database_
         )
     put(database_url, "b", b"1")
     followed.wait(2)
-    assert followed.changes == [("queue", "a", b"1"), ("queue", "b", b"1")]
+    assert followed.changes[0] == ("queue", "a", b"1")
+    assert followed.changes[-1] == ("queue", "b", b"1")
+
+
+def test_a_feed_tells_of_all_that_is_left_when_the_database_has_forgotten_something(
+    followed: Follower, database_url: str
+) -> None:
+    for key in "a", "b", "c":
+        put(database_url, key, b"1")
+    put(database_url, "c", None)
+    followed.wait(4)
+    assert followed.complete is None
+    with psycopg.connect(database_url) as connection:  # as after a fail-over
+        connection.execute("DELETE FROM leveret.definitions WHERE key = 'b'")
+        connection.execute("UPDATE leveret.revision SET value = 1")
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'leveret b follows'"
+        )
+    eventually(lambda: followed.complete == [("queue", "a", b"1")], "all that is left is told")
+    put(database_url, "d", b"1")
+    eventually(lambda: followed.changes[-1] == ("queue", "d", b"1"), "later changes are told")
 
 
 # -- shards

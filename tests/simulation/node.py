@@ -371,6 +371,15 @@ class Node(Site):
 
     def _read_news_again(self, connection: Connection) -> None:
         self._feed = connection
+        durable = self.broker.durable_revision
+        connection.ask(statements.all_news(), lambda outcome: self._got_all(outcome, durable))
+
+    def _got_all(self, outcome: Outcome, durable: int) -> None:
+        if not isinstance(outcome, Done):
+            self._connect(self._read_news_again)
+            return
+        self._revision, changes = outcome.value
+        self._tell(News(changes, self._revision, durable, is_complete=True))
         self._is_reading_news = False
         self._read_news()
 

@@ -149,7 +149,6 @@ class Server:
     """The database. rows: what everybody sees. on_change: called after each change of definitions.
 
     trouble_ms: when it has last been in trouble. epoch: changes with each start of a server.
-    has_forgotten: whether a fail-over has lost definitions that others had seen already, because a wait was cancelled.
     """
 
     def __init__(self, agenda: Agenda) -> None:
@@ -169,7 +168,6 @@ class Server:
         self._flaky_until_ms = 0
         self._standby_away_until_ms = 0
         self.trouble_ms = 0
-        self.has_forgotten = False
 
     # -- clients
 
@@ -365,8 +363,6 @@ class Server:
 
     def fail_over(self, duration_ms: int) -> None:
         """The standby takes the place of the server, and gets a standby of its own."""
-        if any(table == "definitions" for table, _, _ in self.rows.changes):
-            self.has_forgotten = True
         self.rows = self._standby
         self._standby = self.rows.copy()
         self._stop(duration_ms)

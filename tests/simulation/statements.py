@@ -246,6 +246,16 @@ def revision() -> Statement:
     return Statement("revision", lambda rows: rows.revision[REVISION], writes=False)
 
 
+def all_news() -> Statement:
+    """Answer: the last revision, and all definitions."""
+
+    def run(rows: Tables) -> tuple[int, list[tuple[str, str, bytes | None]]]:
+        found = sorted(rows.definitions.items(), key=lambda each: each[1].revision)
+        return rows.revision[REVISION], [(*key, row.value) for key, row in found if row.value is not None]
+
+    return Statement("all news", run, writes=False)
+
+
 def news(after: int, last: int) -> Statement:
     """Answer: the definitions after a revision, up to the last one."""
 

@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.rules import ALL, WITHOUT
 from tests.simulation.world import run
 
-SEEDS = 16
+SEEDS = 8
 ENOUGH = 60  # seeds that find out that a rule is missing
 FAULTS = {
     "one-statement": ("stop",),

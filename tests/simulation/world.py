@@ -161,9 +161,7 @@ class World:
         return all(self.owner_of(queue) is not None for queue in self.queues)
 
     def _all_know(self) -> bool:
-        """Whether all nodes have in effect what the database says, unless it has forgotten what it has said before."""
-        if self.server.has_forgotten:
-            return all(node.is_up for node in self.nodes)
+        """Whether all nodes have in effect what the database says."""
         wanted = {
             identity: row.value
             for identity, row in self.server.rows.definitions.items()

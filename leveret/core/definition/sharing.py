@@ -183,6 +183,13 @@ class Sharing(DefinitionLog):
                 return True
         return False
 
+    def limit(self, known: set[tuple[str, str]]) -> None:
+        """The table has no definitions but these, each with its kind and key. Never raises."""
+        found = [(kind, key) for kind, digests in self._digests.items() for key in digests]
+        for kind, key in found + list(self._changes):
+            if (kind, key) not in known:
+                self.apply(kind, key, None)
+
     def caught_up(self, durable_revision: int) -> None:
         """All rows of a round of the feed were applied.
 
