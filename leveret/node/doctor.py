@@ -86,7 +86,9 @@ def look(config: Config, running: Running | None, has_guest: bool | None) -> Ite
     directory = Path(config.data_dir)
     yield python()
     yield build()
-    if not config.memory:
+    if config.cluster:
+        yield from database(config)
+    elif not config.memory:
         yield data_directory(directory)
         yield file_system(directory)
         yield disk_space(directory, config.disk_free_limit)
@@ -118,6 +120,31 @@ def build() -> Finding:
     return Finding(
         "build", WARNING, f"{build_name()}: several times slower", "install a C compiler, then reinstall Leveret"
     )
+
+
+def database(config: Config) -> Iterator[Finding]:
+    """The database of a cluster, as `leveret cluster check` sees it."""
+    try:
+        from leveret.cluster import checks, database
+        from leveret.cluster.errors import ClusterError
+        from leveret.cluster.url import parse
+    except ImportError as error:
+        advice = "pip install 'leveret[cluster]'"
+        yield Finding("database", PROBLEM, f"the client of PostgreSQL is missing ({error})", advice)
+        return
+    try:
+        place = parse(config.cluster)
+        password = database.find_password(config.cluster_password_file or None)
+        with database.connect(place, password, "doctor") as connection:
+            found = checks.check(connection, place)
+    except ClusterError as error:
+        yield Finding("database", PROBLEM, str(error), "try `leveret cluster check` with its URL")
+        return
+    states = {checks.Level.ERROR: PROBLEM, checks.Level.WARNING: WARNING}
+    for each in found:
+        yield Finding("database", states.get(each.level, OK), each.text, each.advice)
+    if not found:
+        yield Finding("database", OK, f"{place} keeps what is confirmed")
 
 
 def existing(directory: Path) -> Path:

@@ -156,3 +156,21 @@ def test_help() -> None:
     assert "Create the tables" in text
     assert "Check whether" in text
     assert "$ leveret cluster init postgresql://" in good(leveret("cluster", "init", "--help"))
+
+
+def test_the_doctor_looks_at_the_database(postgres: Pair, database: str) -> None:
+    url = postgres.primary.url(database)
+    missing = _database_of(leveret("doctor", "--json", LEVERET_CLUSTER=url).stdout)
+    assert ["the database has no tables of Leveret" in each["text"] for each in missing if each["status"] != "ok"] == [
+        True
+    ]
+    good(leveret("cluster", "init", url))
+    fine = leveret("doctor", "--json", LEVERET_CLUSTER=url).stdout
+    assert {each["status"] for each in _database_of(fine)} == {"ok"}
+    assert not {"data directory", "file system", "disk space"} & {each["check"] for each in json.loads(fine)}
+    away = leveret("doctor", "--json", LEVERET_CLUSTER=f"postgresql://leveret@{HOST}:{free_port()}/leveret").stdout
+    assert {each["status"] for each in _database_of(away)} == {"problem"}
+
+
+def _database_of(output: str) -> list[dict[str, str]]:
+    return [each for each in json.loads(output) if each["check"] == "database"]

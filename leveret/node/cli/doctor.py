@@ -45,7 +45,7 @@ def doctor(
     broker = _running(config)
     running: Running | None = None
     if broker is None:
-        has_guest = _guest_offline(Path(config.data_dir))
+        has_guest = None if config.cluster else _guest_offline(Path(config.data_dir))
     else:
         config = _settings_of(broker) or config
         running = _about(broker)
