@@ -79,6 +79,12 @@ class Membership:
         """Its shards, as of the last round."""
         return self._ownership.owned
 
+    def owner(self, shard: int) -> str:
+        """The name of the node that owned a shard in the last round, empty if there was none. Called in any thread."""
+        view = self._ownership.view
+        found = view.nodes.get(view.owner(shard) or 0)
+        return "" if found is None else found.name
+
     @property
     def was_clean(self) -> bool:
         """Whether the last owners have left all its shards properly."""

@@ -52,6 +52,7 @@ PREDECLARED: Final = (
     ("amq.rabbitmq.trace", "topic", True),
 )
 NOBODY: Final = Origin("", "", 0)
+ELSEWHERE: Final = "another node has it"
 
 
 class VirtualHost(NameSpace):
@@ -151,7 +152,7 @@ class VirtualHost(NameSpace):
     def _lose_elsewhere(self, queue_id: int) -> None:
         ownership = self.broker.ownership
         if not ownership.owns(queue_id):
-            self.broker.logged[queue_id].on_lost(ownership.elsewhere(queue_id))
+            self.broker.logged[queue_id].on_lost(ELSEWHERE)
 
     def check_declared_exchange(
         self, name: str, kind: str, auto_delete: bool, internal: bool, arguments: Table

@@ -27,7 +27,7 @@ class Clustering(Listener):
         self._joined = joined
         self._broker = broker
         self._driver = driver
-        self._shards = Shards(broker, stored, SHARDS, self._load)
+        self._shards = Shards(broker, stored, SHARDS, self._load, joined.member.owner)
         self._feed: Feed | None = None
         name, store = joined.member.name, joined.store
         self._loader = Loader(joined.connect, f"{name} loads", store.admit, self._on_batch)

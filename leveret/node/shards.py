@@ -14,6 +14,7 @@ from leveret.core.counting.shards import ShardCounters
 from leveret.core.queue.ownership import Ownership
 from leveret.core.shared.definitions import share
 from leveret.core.shared.renewal import Renewals
+from leveret.core.vhost import ELSEWHERE
 from leveret.store.shards import shard_of_queue
 
 if TYPE_CHECKING:
@@ -29,15 +30,24 @@ class Shards(Ownership):
 
     All calls are in the core's thread; the caller gives the broker its turn afterwards.
     count: of all shards. load: begins to load shards; was_clean says whether their last owner has left properly.
+    owner: the name of the node that owns a shard, empty if there is none.
     """
 
-    def __init__(self, broker: Broker, log: ChunkLog, count: int, load: Callable[[list[int], bool], None]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        log: ChunkLog,
+        count: int,
+        load: Callable[[list[int], bool], None],
+        owner: Callable[[int], str],
+    ) -> None:
         self._counters = ShardCounters()
         super().__init__(self._counters)
         self._broker = broker
         self._log = log
         self._count = count
         self._load = load
+        self._owner = owner
         self._definitions = share(broker)
         self._renewals = Renewals(broker)
         self._loading: set[int] = set()
@@ -50,6 +60,11 @@ class Shards(Ownership):
     def owns(self, queue_id: int) -> bool:
         """See Ownership."""
         return self._log.owns(queue_id) and self._shard(queue_id) not in self._loading
+
+    def home(self, queue_id: int) -> str:
+        """See Ownership. Named as a node names itself."""
+        name = self._owner(self._shard(queue_id))
+        return f"leveret@{name}" if name else ""
 
     def begin(self, revision: int) -> None:
         """The broker has recovered the definitions up to this revision, and all messages of the first shards."""
@@ -95,7 +110,7 @@ class Shards(Ownership):
             else:
                 by_node.setdefault(node, []).append(shard)
         for node, shards in by_node.items():
-            self._renewals.lose(self._queues(set(shards)), "another node has it")
+            self._renewals.lose(self._queues(set(shards)), ELSEWHERE)
             self._log.release(shards, node)
             self._counters.handed_over += len(shards)
         self._count_shards()

@@ -96,10 +96,6 @@ class Half(Ownership):
         """Whether it is this node's."""
         return not self.owns_nothing and queue_id % self.count == self.number
 
-    def elsewhere(self, queue_id: int) -> str:
-        """Where it is."""
-        return f"node {queue_id % self.count} has it"
-
 
 class ClusterNode:
     """One node."""

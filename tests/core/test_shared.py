@@ -100,7 +100,7 @@ def closed(peer: Peer) -> str:
 def test_a_queue_of_another_node(pair: Pair) -> None:
     pair.declare(SHORT)
     queue = pair.b.broker.vhosts["/"].queues["q"]
-    assert (queue.state, queue.fault) == (LOST, "node 0 has it")
+    assert (queue.state, queue.fault) == (LOST, "another node has it")
     assert queue.queue_id == pair.a.broker.vhosts["/"].queues["q"].queue_id
     for method in (QueueDeclare("q", passive=True), QueueDeclare("q", durable=True, arguments=SHORT), BasicGet("q")):
         pair.at_b.send(method)
@@ -111,7 +111,7 @@ def test_a_queue_of_another_node(pair: Pair) -> None:
     publish(pair.at_b, mandatory=True)
     pair.at_b.expect(BasicNack)
     (refused,) = pair.b.broker.refused.all()
-    assert (refused.kind, refused.reason) == (QUEUE_FAULTY, "queue 'q' in vhost '/' is on another node: node 0 has it")
+    assert (refused.kind, refused.reason) == (QUEUE_FAULTY, "queue 'q' in vhost '/' is on another node: another node has it")
 
 
 def test_a_lost_queue_can_be_deleted_and_its_node_drops_the_messages(pair: Pair) -> None:

@@ -20,7 +20,7 @@ import pytest
 
 from leveret.cluster import schema
 from leveret.cluster.database import connect
-from leveret.cluster.joining import join
+from leveret.cluster.joining import join_alone
 from leveret.store.chunk_store import ChunkStore
 from leveret.store.copying import Copy
 from leveret.store.database import FILE_NAME, Database
@@ -165,7 +165,7 @@ def in_directory(directory: Path) -> Dump:
 
 def in_database(url: str) -> Dump:
     """What a database contains."""
-    return dump(join(url, "", "looks", print, only_reads=True)[1])
+    return dump(join_alone(url, "", "looks", print, only_reads=True).store)
 
 
 def drained(*options: str) -> dict[str, list[tuple[object, ...]]]:
@@ -515,7 +515,7 @@ def test_no_broker_starts_meanwhile(original: Path, url: str, tmp_path: Path) ->
     with contextlib.ExitStack() as stores:
         read = open_to_read(source)
         stores.callback(read.close)
-        _, written = join(url, "", "import", print)
+        written = join_alone(url, "", "import", print).store
         stores.callback(written.close)
         Copy(read, written, "import").run(look)
     assert "node 'import' uses this database: this node waits to take its place" in refusals[0]

@@ -119,6 +119,14 @@ def test_nodes_share_the_shards_and_each_serves_what_was_declared_there(nodes: N
         for server in (first, second, third):
             eventually(functools.partial(is_known, server, queue), f"{queue} is known everywhere")
     assert [has_queue(second, queue) for queue in channels] == [False, True, False]
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker) as error:
+        opened(second).queue_declare("z", passive=True)
+    assert error.value.reply_text == (
+        "NOT_FOUND - home node 'leveret@c' of durable queue 'z' in vhost '/' is down or inaccessible"
+    )
+    shown = Http(second.api).ask("GET", "queues/%2F/z").expect(200).json
+    assert isinstance(shown, dict)
+    assert (shown["node"], shown["state"]) == ("leveret@c", "down")
     for queue, channel in channels.items():
         assert drained(channel, queue) == [(number, False) for number in range(5)]
 

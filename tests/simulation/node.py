@@ -199,7 +199,7 @@ class Node(Site):
         self.log = ChunkLog(store, lambda: self.later(0, self._on_committed))
         clock = Clock(self.agenda.now_ms, START_MS + self.agenda.now_ms)
         self.broker = self._make_broker(clock)
-        self.shards = Shards(self.broker, self.log, SHARDS, self._load)
+        self.shards = Shards(self.broker, self.log, SHARDS, self._load, lambda shard: "")
         self.broker.recover()
         self.shards.begin(self._revision)
         self.is_up = True

@@ -181,7 +181,7 @@ def base(services: Services, queue: Queue) -> dict[str, Any]:
         "auto_delete": queue.auto_delete,
         "exclusive": queue.owner != 0,
         "arguments": {"x-queue-type": kind, **to_json(queue.arguments)},
-        "node": services.node,
+        "node": (services.broker.ownership.home(queue.queue_id) if queue.deleted else "") or services.node,
         "state": _state(queue),
         "policy": None if policy is None else policy.name,
         "operator_policy": None if operator_policy is None else operator_policy.name,

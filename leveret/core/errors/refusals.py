@@ -79,10 +79,11 @@ def faulty_queue(name: str, vhost: str, fault: str) -> Refusal:
     return Refusal(FAULTY, f"{what} is faulty: {fault}", f"leveret queues repair '{name}' lets it try again", what)
 
 
-def lost_queue(name: str, vhost: str, why: str) -> Refusal:
-    """Another node has the queue."""
+def lost_queue(name: str, vhost: str, home: str, why: str) -> Refusal:
+    """Another node has the queue. home: its name, or empty."""
     what = resource("queue", name, vhost)
-    return Refusal(UNKNOWN, f"home node of durable {what} is down or inaccessible", why, what)
+    node = f"home node '{home}'" if home else "home node"
+    return Refusal(UNKNOWN, f"{node} of durable {what} is down or inaccessible", why, what)
 
 
 def no_get_with_single_active(name: str, vhost: str) -> Refusal:

@@ -23,9 +23,9 @@ class Ownership:
         """Whether this node has the messages of this queue, and may serve it."""
         return True
 
-    def elsewhere(self, queue_id: int) -> str:
-        """Where a queue is that this node does not own: the reason that operators get to read."""
-        return "another node has it"
+    def home(self, queue_id: int) -> str:
+        """The name of the node that has a queue which this node does not own; empty if it is unknown."""
+        return ""
 
 
 @trait

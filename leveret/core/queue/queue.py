@@ -359,7 +359,7 @@ class Queue(BaseQueue):
     def check_fault(self) -> None:
         """Raises: Refusal FAULTY, or UNKNOWN when the queue is lost."""
         if self.state == LOST:
-            raise lost_queue(self.name, self.vhost.name, self.fault)
+            raise lost_queue(self.name, self.vhost.name, self.broker.ownership.home(self.queue_id), self.fault)
         if self.fault:
             raise faulty_queue(self.name, self.vhost.name, self.fault)
 

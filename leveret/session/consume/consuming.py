@@ -288,7 +288,7 @@ class Getting(Wait):
         if not self._is_over and self._channel.state == OPEN:
             queue = self._queue
             why = f"its log has not returned the head of the queue for {PATIENCE_MS} ms"
-            self._connection.fail_channel(self._channel.number, lost_queue(queue.name, queue.vhost.name, why))
+            self._connection.fail_channel(self._channel.number, lost_queue(queue.name, queue.vhost.name, "", why))
         self.finish()
 
     def finish(self) -> None:
