@@ -111,7 +111,10 @@ def test_a_queue_of_another_node(pair: Pair) -> None:
     publish(pair.at_b, mandatory=True)
     pair.at_b.expect(BasicNack)
     (refused,) = pair.b.broker.refused.all()
-    assert (refused.kind, refused.reason) == (QUEUE_FAULTY, "queue 'q' in vhost '/' is on another node: another node has it")
+    assert (refused.kind, refused.reason) == (
+        QUEUE_FAULTY,
+        "queue 'q' in vhost '/' cannot take it: another node has it",
+    )
 
 
 def test_a_lost_queue_can_be_deleted_and_its_node_drops_the_messages(pair: Pair) -> None:

@@ -181,7 +181,7 @@ class Queue(BaseQueue):
         kind = QUEUE_FAULTY if self.fault else QUEUE_FULL
         entry = self.broker.refused.add(self.vhost.name, message.address, kind, self.name, message.size)
         if entry is not None:
-            why = f"{self} is {'on another node' if self.deleted else 'faulty'}: {self.fault}"
+            why = f"{self} cannot take it: {self.fault}" if self.deleted else f"{self} is faulty: {self.fault}"
             entry.say(kind, why if self.fault else self._fullness(), message)
 
     def _fullness(self) -> str:
