@@ -40,6 +40,7 @@ NOT_REACHED = {  # points to which no client leads while the broker runs
     **{f"sharing.py _log.{name}": "only in a cluster" for name in ("put", "delete", "gather", "damaged")},
     "driver.py conversation.force_close": "only at the end",
     "news.py listener.on_behind": "takes 64 MiB",
+    "news.py listener.on_conflict": "only in a cluster",
     "news.py listener.on_fetched": "only with a database that is not in the data directory",
     "in_log.py log.can_rest": "only when something could not be written",
 }
