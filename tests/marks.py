@@ -1,10 +1,17 @@
-"""Marks for tests of the places where the broker and RabbitMQ are meant to differ."""
+"""Marks for tests: where the broker and RabbitMQ are meant to differ, and where a build cannot run them."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+
+from leveret.node.node import is_compiled
+
+interpreted_only = pytest.mark.skipif(
+    is_compiled(), reason="a DefinitionLog that is written in Python needs the interpreted build, where this runs, too"
+)
+"""For tests of the core that have a table of definitions of their own."""
 
 
 def differs_from_rabbitmq(reason: str) -> pytest.MarkDecorator:

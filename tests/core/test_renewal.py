@@ -39,6 +39,9 @@ from leveret.wire.properties import BasicProperties
 from tests.brokers.cluster import ClusterNode, Table, settle
 from tests.brokers.remote import RemoteLog
 from tests.clients.socketless import Peer, held_bytes
+from tests.marks import interpreted_only
+
+pytestmark = interpreted_only
 
 REASON = "node b has it"
 

@@ -44,6 +44,9 @@ from leveret.wire.methods import (
 from leveret.wire.properties import BasicProperties
 from tests.brokers.cluster import ClusterNode, Table, in_effect, settle
 from tests.clients.socketless import Peer, everybody
+from tests.marks import interpreted_only
+
+pytestmark = interpreted_only
 
 SHORT: Fields = {"x-max-length": long(1)}
 GONE = "NOT_FOUND - home node of durable queue 'q' in vhost '/' is down or inaccessible"

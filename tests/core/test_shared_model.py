@@ -19,6 +19,9 @@ from leveret.core.vhost import VirtualHost
 from leveret.wire.fields import Table as Fields
 from leveret.wire.fields import long, longstr
 from tests.brokers.cluster import ClusterNode, Table, in_effect, settle
+from tests.marks import interpreted_only
+
+pytestmark = interpreted_only
 
 NODES = 3
 STEPS = 400

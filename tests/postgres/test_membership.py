@@ -34,6 +34,7 @@ class Node(Listener):
     def start(self) -> Node:
         """Enter, and begin."""
         self.serves.update(self.member.enter())
+        self.member.keep(self.on_lost)
         self.member.begin(self)
         return self
 

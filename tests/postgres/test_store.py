@@ -249,7 +249,7 @@ def test_a_node_that_was_replaced_can_write_nothing(database_url: str) -> None:
     heir.recovered()
     node.append()
     node.wait(lambda: node.heard.refused)
-    assert "taken its place" in node.lost.get(timeout=PATIENCE_S)
+    assert "declared it dead" in node.lost.get(timeout=PATIENCE_S)
     node.log.close()
     heir.log.close()
     assert positions(database_url) == [1, 2]
