@@ -126,7 +126,7 @@ class ChunkLog(MessageLog, DefinitionLog):
 
     def delivered(self, queue_id: int, position: int) -> None:
         """Note the highest delivered position; written at close(). After a crash all messages count as delivered."""
-        if position > self._delivered.get(queue_id, 0) and self.owns(queue_id):
+        if position > self._delivered.get(queue_id, 0) and (self._owned is None or self.owns(queue_id)):
             self._delivered[queue_id] = position
 
     def drop(self, queue_id: int) -> None:
