@@ -17,6 +17,7 @@ from leveret.node.kinds import (
     Kind,
     Levels,
     Names,
+    NodeName,
     PortOrOff,
     Prefix,
     Share,
@@ -304,7 +305,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Setting(
             CLUSTER,
-            Text("a name", "NAME", "the name of this machine"),
+            NodeName("a name of letters, digits, '.', '-' and '_'", "NAME", "the name of this machine"),
             "Name of this node in log entries and in the database.",
             "the name of this machine",
             "cluster.md",

@@ -77,6 +77,15 @@ class Text(Kind):
         return f"{what}, or {nothing} for {self._empty}" if self._empty else what
 
 
+class NodeName(Text):
+    """The name of a node: it stands in log entries, in the database and in answers to clients."""
+
+    def check(self, value: object) -> object:
+        """See Kind."""
+        is_name = isinstance(value, str) and re.fullmatch(r"[\w.-]{0,100}", value, re.ASCII)
+        return value if is_name else None
+
+
 class Prefix(Text):
     """The prefix of an HTTP path; may end with a slash."""
 

@@ -217,8 +217,9 @@ def _check_together(found: _Found) -> None:
         if found.is_on("cluster") and found.is_on(name) and found.rank("cluster") <= found.rank(name):
             both = f"{found.place('cluster')} and {found.place(name)}"
             problems.append(f"{both} exclude each other: leave out one of them")
-    if found.is_on("cluster-password-file") and not found.is_on("cluster"):
-        problems.append(f"{found.place('cluster-password-file')} requires a database: give its URL with cluster")
+    for name in ("cluster-password-file", "standby"):
+        if found.is_on(name) and not found.is_on("cluster"):
+            problems.append(f"{found.place(name)} requires a database: give its URL with cluster")
     if found.is_on("tls-require-client-certificate") and not found.is_on("tls-ca"):
         place = found.place("tls-require-client-certificate")
         problems.append(f"{place} requires trusted CAs: give them with tls-ca")

@@ -141,6 +141,21 @@ def test_of_several_waiting_nodes_one_takes_all(start: Start, database_url: str,
         assert [number for number, _ in drained(channel)] == [2, 3, 4]
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--standby", "--memory"), "--standby requires a database: give its URL with cluster"),
+        (("--node", "a\nb", "--memory"), "--node cannot be "),
+        (("--node", "a" * 101, "--memory"), "--node cannot be "),
+    ],
+)
+def test_settings_that_make_no_sense(options: tuple[str, ...], reason: str) -> None:
+    command = [sys.executable, "-m", "leveret", "serve", "--port", "0", *options]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert reason in refused.stderr
+
+
 def test_a_database_without_tables(database_url: str) -> None:
     command = [sys.executable, "-m", "leveret", "serve", "--port", "0", "--cluster", database_url]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

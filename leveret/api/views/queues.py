@@ -173,6 +173,7 @@ def base(services: Services, queue: Queue) -> dict[str, Any]:
     """The fields of QueueBase."""
     policy, operator_policy = queue.policy, queue.operator_policy
     kind = queue.settings.queue_type
+    node = (services.broker.ownership.home(queue.queue_id) if queue.deleted else "") or services.node
     found: dict[str, Any] = {
         "name": queue.name,
         "vhost": queue.vhost.name,
@@ -181,15 +182,15 @@ def base(services: Services, queue: Queue) -> dict[str, Any]:
         "auto_delete": queue.auto_delete,
         "exclusive": queue.owner != 0,
         "arguments": {"x-queue-type": kind, **to_json(queue.arguments)},
-        "node": (services.broker.ownership.home(queue.queue_id) if queue.deleted else "") or services.node,
+        "node": node,
         "state": _state(queue),
         "policy": None if policy is None else policy.name,
         "operator_policy": None if operator_policy is None else operator_policy.name,
         "effective_policy_definition": effective_definition(policy, operator_policy),
     }
     if kind == QUORUM:
-        members = [services.node]
-        found |= {"leader": services.node, "members": members, "online": members}
+        members = [node]
+        found |= {"leader": node, "members": members, "online": members}
         found["delivery_limit"] = int(queue.settings.delivery_limit)
     return found
 
