@@ -105,7 +105,7 @@ def test_the_examples_of_the_page(file: Path) -> None:
     assert [name for _, name in examples] == [name for name in OPTIONS if name != "config"]
     for example, _ in examples:
         needs_others = 'tls-certificate = "x"\ntls-ca = "x"\n' if example.startswith(("tls-", "management-tls")) else ""
-        needs_others += 'cluster = "postgresql://h/d"\n' if example.startswith("cluster-") else ""
+        needs_others += 'cluster = "postgresql://h/d"\n' if example.startswith(("cluster-", "standby")) else ""
         others = "".join(line for line in needs_others.splitlines(True) if line.split()[0] != example.split()[0])
         read(file, others + example)
     assert len({example.split(" = ")[1] for example, name in examples if name.endswith("port")}) == 4
